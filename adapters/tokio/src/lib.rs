@@ -1,0 +1,1 @@
+//! everlink on tokio.

@@ -1,0 +1,2 @@
+//! everlink on the command line.
+fn main() {}

@@ -98,9 +98,7 @@ impl<'de> Deserialize<'de> for Span {
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Span, E> {
-                parse(text)
-                    .map(Span)
-                    .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+                parse(text).map(Span).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
             }
         }
         if deserializer.is_human_readable() {
@@ -172,9 +170,7 @@ impl<T: Word> Visitor<'_> for Or<T> {
         if text == self.1 {
             return Ok(None);
         }
-        T::from_text(text)
-            .map(Some)
-            .ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
+        T::from_text(text).map(Some).ok_or_else(|| E::invalid_value(serde::de::Unexpected::Str(text), &self))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Option<T>, E> {

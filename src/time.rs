@@ -21,7 +21,11 @@ use core::time::Duration;
 /// assert_eq!(boot - later, Duration::ZERO); // saturates
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(from = "u64", into = "u64"))]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(from = "u64", into = "u64")
+)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Instant(NonZeroU64);
 
@@ -92,13 +96,4 @@ impl core::fmt::Debug for Instant {
 #[must_use]
 pub(crate) const fn micros(duration: Duration) -> u64 {
     duration.as_secs().saturating_mul(1_000_000).saturating_add(duration.subsec_micros() as u64)
-}
-
-/// The earlier of two optional instants, where `None` is "never".
-#[must_use]
-pub(crate) fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, None) | (None, one) => one,
-    }
 }

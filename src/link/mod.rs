@@ -1,0 +1,304 @@
+//! The client's end of one logical connection.
+//!
+//! A [`Link`] is told what happened ([`Link::handle`]) and says what to do ([`Link::poll`]); frames to be sent are pulled
+//! from it ([`Link::pull`]). It owns no clock, no socket and no thread. See the [crate's documentation](crate) for the loop
+//! that drives it, and `docs/integrating.md` for how to write an adapter.
+
+mod action;
+mod config;
+mod input;
+mod machine;
+mod op;
+mod outputs;
+mod policy;
+mod socket;
+mod state;
+
+use core::time::Duration;
+
+pub use action::{Action, Next, Transport};
+pub use config::{Candidate, Config};
+pub use input::{Close, Epoch, Event, Failure, Input};
+pub use op::Op;
+pub use policy::{Codes, Config as RetryConfig};
+pub use state::{Cause, State, Status, Wake};
+
+use crate::backoff::Backoff;
+use crate::error::ConfigError;
+use crate::metrics::{Metrics, Queue, Report};
+use crate::outbox::{
+    Arena, Kind, Message, MessageId, Outbox, Outcome, Refused, RefusedReason, Settlement, Slots, Storage,
+};
+use crate::quality::{Monitor, Quality};
+use crate::rng::Rng;
+use crate::time::Instant;
+use crate::wire::{Frame, Incoming};
+use socket::{Flush, Other, Phase};
+
+/// The client's end of one logical connection, over payloads `P` that wait in slots `S`.
+///
+/// With `alloc`, [`Link::new`] makes the slots; without it, [`Link::with_slots`] takes them, as an array or a borrowed slice.
+#[derive(Debug)]
+pub struct Link<P, S = Storage<P>> {
+    config: Config,
+    core: Core,
+    arena: Arena<P, S>,
+}
+
+/// All of a link that depends neither on its payload nor on where that is kept.
+#[derive(Debug)]
+struct Core {
+    now: Instant,
+    rng: Rng,
+    backoff: Backoff,
+    phase: Phase,
+    other: Other,
+    last_epoch: Option<Epoch>,
+    /// Sockets that the adapter still has to drop.
+    abandoned: [Option<Epoch>; 2],
+    online: bool,
+    hidden: bool,
+    wall_clock: Option<(Instant, Duration)>,
+    outbox: Outbox,
+    quality: Monitor,
+    metrics: Metrics,
+    told_status: Status,
+    told_quality: Quality,
+    /// What `poll` found when nothing was to be done; any operation forgets it.
+    rest: Option<Next>,
+}
+
+#[cfg(feature = "alloc")]
+impl<P: AsRef<[u8]>> Link<P> {
+    /// A link in [`State::Stopped`], with slots of its own for as many messages as the configuration allows.
+    ///
+    /// `seed` decides all jitter. Take it from a source of entropy: a fleet with one seed comes back all at once.
+    ///
+    /// # Errors
+    /// Names the field of the configuration that cannot work.
+    pub fn new(config: Config, seed: u64) -> Result<Self, ConfigError> {
+        config.check()?;
+        let capacity = config.outbox.messages;
+        Self::build(config, seed, Arena::with_capacity(capacity))
+    }
+}
+
+/// Making and using a link. Who calls what: the adapter calls [`handle`](Link::handle), [`poll`](Link::poll),
+/// [`pull`](Link::pull) and the two frames; the application sends, cancels and looks.
+impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
+    /// As [`Link::new`], with slots that the caller provides: `[const { Slot::EMPTY }; 8]`, say.
+    ///
+    /// # Errors
+    /// Names the field of the configuration that cannot work; `outbox.messages` if there are fewer slots than that.
+    pub fn with_slots(config: Config, seed: u64, slots: S) -> Result<Self, ConfigError> {
+        config.check()?;
+        Self::build(config, seed, Arena::new(slots))
+    }
+
+    fn build(config: Config, seed: u64, arena: Arena<P, S>) -> Result<Self, ConfigError> {
+        let enough = arena.capacity() >= config.outbox.messages;
+        ConfigError::unless(enough, "outbox.messages", "must not be larger than the number of slots")?;
+        let core = Core {
+            now: Instant::ORIGIN,
+            rng: Rng::new(seed),
+            backoff: Backoff::new(),
+            phase: Phase::Stopped,
+            other: Other::None,
+            last_epoch: None,
+            abandoned: [None; 2],
+            online: true,
+            hidden: false,
+            wall_clock: None,
+            outbox: Outbox::new(0),
+            quality: Monitor::new(),
+            metrics: Metrics::new(),
+            told_status: Status::Disconnected,
+            told_quality: Quality::Unknown,
+            rest: None,
+        };
+        Ok(Link { config, core, arena })
+    }
+
+    /// Handles something that happened at `now`, and gives what it carried for the application.
+    ///
+    /// Never fails. A `now` before that of the last call counts as the last one. Give inputs that are already there before
+    /// a late [`Tick`](Input::Tick). Timers that are due at `now` fire, whatever the input is.
+    pub fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
+        self.core.rest = None;
+        machine::Machine { config: &self.config, core: &mut self.core, arena: &mut self.arena }
+            .handle(now, input)
+    }
+
+    /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
+    pub fn poll(&mut self) -> Next {
+        if let Some(rest) = self.core.rest {
+            return rest;
+        }
+        let mut outputs = outputs::Outputs { core: &mut self.core, arena: &mut self.arena };
+        if let Some(action) = outputs.next() {
+            return Next::Do(action);
+        }
+        let rest = self.deadline().map_or(Next::Idle, Next::Wait);
+        self.core.rest = Some(rest);
+        rest
+    }
+
+    /// When the link wants to be woken if nothing happens before; pure.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.wake().map(|(at, _)| at)
+    }
+
+    /// When the link wants to be woken, and why; pure.
+    #[must_use]
+    pub fn wake(&self) -> Option<(Instant, Wake)> {
+        self.core.wake(&self.config, self.core.outbox.next_expiry(&self.arena))
+    }
+
+    /// Accepts a message at `now` (the clock that the inputs carry), to be sent as soon as there is a connection.
+    ///
+    /// What had to go for it, evicted or replaced, is told at once to `displaced`; it is told nowhere else. The end of the
+    /// accepted message is told by [`Action::Settled`] or, if a later one displaces it, by that one's `displaced`.
+    ///
+    /// # Errors
+    /// Hands the message back if it is too large, if it is a heartbeat of the wire, or if the queue is full and nothing may
+    /// be evicted for it.
+    pub fn send(
+        &mut self,
+        now: Instant,
+        message: Message<P>,
+        mut displaced: impl FnMut(Settlement, P),
+    ) -> Result<MessageId, Refused<P>> {
+        let core = &mut self.core;
+        core.rest = None;
+        core.now = core.now.max(now);
+        let refused = |reason, message| Err(Refused { reason, message });
+        let payload = message.payload.as_ref();
+        let result = if self.config.wire.classify(self.config.heartbeat.mode, payload) != Incoming::Message {
+            refused(RefusedReason::Heartbeat, message)
+        } else if let Ok(len) = u32::try_from(payload.len()) {
+            let metrics = &mut core.metrics;
+            core.outbox.push(&mut self.arena, &self.config.outbox, core.now, len, message, |gone, payload| {
+                outputs::count(metrics, gone.outcome);
+                displaced(gone, payload);
+            })
+        } else {
+            refused(RefusedReason::TooLarge, message)
+        };
+        if result.is_err() {
+            core.metrics.counts.refused_sends += 1;
+        }
+        result
+    }
+
+    /// Takes a message back that has not been handed to a socket; `None` if it is too late or there is no such message. It is
+    /// not settled again.
+    pub fn cancel(&mut self, id: MessageId) -> Option<P> {
+        self.core.rest = None;
+        let payload = self.core.outbox.cancel(&mut self.arena, id)?;
+        outputs::count(&mut self.core.metrics, Outcome::Cancelled);
+        Some(payload)
+    }
+
+    /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls
+    /// it after [`Action::Flush`] as long as its socket takes frames.
+    pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
+        let core = &mut self.core;
+        core.rest = None;
+        let Phase::Open(socket) = &mut core.phase else { return None };
+        if socket.epoch != epoch || !core.online {
+            return None;
+        }
+        let idle = core.outbox.in_flight() == 0;
+        let Some(sending) = core.outbox.take(&mut self.arena) else {
+            socket.flush = Flush::Ready;
+            return None;
+        };
+        if idle {
+            socket.progress = core.now;
+        }
+        socket.heartbeat.sent(core.now);
+        let frame = Frame::new(sending.kind.into(), sending.payload.as_ref());
+        core.metrics.sent(frame.len());
+        Some(frame)
+    }
+
+    /// The frame that [`Action::Ping`] asks to write.
+    #[must_use]
+    pub fn ping_frame(&self, nonce: u32) -> Frame<'_> {
+        self.config.wire.ping(nonce)
+    }
+
+    /// The frame that [`Action::Pong`] asks to write.
+    #[must_use]
+    pub fn pong_frame(&self) -> Frame<'_> {
+        self.config.wire.pong()
+    }
+
+    /// What the link is doing, why, and until when.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.core.state()
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.state().status()
+    }
+
+    /// How good the connection is.
+    #[must_use]
+    pub fn quality(&self) -> Quality {
+        self.core.quality.quality()
+    }
+
+    /// Everything that was counted and measured, as of `now`.
+    #[must_use]
+    pub fn report(&self, now: Instant) -> Report {
+        let queue = Queue {
+            messages: self.core.outbox.queued() + self.core.outbox.in_flight(),
+            bytes: self.core.outbox.queued_bytes() + self.core.outbox.in_flight_bytes(),
+        };
+        self.core.metrics.report(now.max(self.core.now), self.core.quality.latency(), queue)
+    }
+
+    /// The wall clock at `now`, if an input ever told it: time since 1970-01-01 00:00 UTC.
+    #[must_use]
+    pub fn wall_clock(&self, now: Instant) -> Option<Duration> {
+        let (told_at, told) = self.core.wall_clock?;
+        Some(told.saturating_add(now.since(told_at)))
+    }
+
+    /// The configuration that the link was made with.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+/// What an input carried for the application, borrowed from it. Dropping it early loses what it still holds and nothing
+/// else.
+#[derive(Clone, Debug)]
+pub struct Deliveries<'f>(Option<Delivery<'f>>);
+
+impl<'f> Iterator for Deliveries<'f> {
+    type Item = Delivery<'f>;
+
+    fn next(&mut self) -> Option<Delivery<'f>> {
+        self.0.take()
+    }
+}
+
+/// One thing for the application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Delivery<'f> {
+    /// A message from the other end.
+    Message {
+        /// Text or binary.
+        kind: Kind,
+        /// Its payload.
+        data: &'f [u8],
+    },
+}

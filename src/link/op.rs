@@ -1,0 +1,75 @@
+//! Everything that changes a link, as plain data: for traces, generators and stores.
+
+use core::time::Duration;
+
+use super::action::Next;
+use super::input::{Epoch, Input};
+use super::{Deliveries, Link};
+use crate::outbox::{Key, Kind, Message, MessageId, Priority, Slots};
+use crate::time::Instant;
+
+/// One operation on a link: the methods that change it, with their arguments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Op<'a> {
+    /// [`Link::handle`].
+    Handle(#[cfg_attr(feature = "serde", serde(borrow))] Input<'a>),
+    /// [`Link::send`].
+    Send {
+        /// Text or binary.
+        kind: Kind,
+        /// The payload.
+        #[cfg_attr(feature = "serde", serde(borrow))]
+        payload: &'a [u8],
+        /// The priority.
+        priority: Priority,
+        /// The time to live, if it has one of its own.
+        ttl: Option<Duration>,
+        /// The key, if it has one.
+        key: Option<Key>,
+    },
+    /// [`Link::cancel`].
+    Cancel(MessageId),
+    /// [`Link::pull`].
+    Pull(Epoch),
+    /// [`Link::poll`].
+    Poll,
+}
+
+impl<'a> Op<'a> {
+    /// A send, as an operation.
+    pub fn send<P: AsRef<[u8]>>(message: &'a Message<P>) -> Op<'a> {
+        Op::Send {
+            kind: message.kind,
+            payload: message.payload.as_ref(),
+            priority: message.priority,
+            ttl: message.ttl,
+            key: message.key,
+        }
+    }
+}
+
+impl<P, S> Link<P, S>
+where
+    P: AsRef<[u8]> + for<'a> From<&'a [u8]>,
+    S: Slots<P>,
+{
+    /// Applies an operation at `now`; gives what [`Op::Poll`] answered, and what an input delivered.
+    pub fn apply<'a>(&mut self, now: Instant, op: Op<'a>) -> (Option<Next>, Option<Deliveries<'a>>) {
+        match op {
+            Op::Handle(input) => return (None, Some(self.handle(now, input))),
+            Op::Send { kind, payload, priority, ttl, key } => {
+                let message = Message { kind, payload: P::from(payload), priority, ttl, key };
+                // What is refused or displaced is in the metrics; the operation itself cannot fail.
+                let _ = self.send(now, message, |_, _| ());
+            }
+            Op::Cancel(id) => drop(self.cancel(id)),
+            Op::Pull(epoch) => {
+                let _ = self.pull(epoch);
+            }
+            Op::Poll => return (Some(self.poll()), None),
+        }
+        (None, None)
+    }
+}

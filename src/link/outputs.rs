@@ -1,0 +1,173 @@
+//! From state to actions: what is pending, in a fixed order, and what the machine waits for.
+
+use super::action::{Action, Transport};
+use super::config::Config;
+use super::socket::{Candidacy, Flush, Other, Phase};
+use super::state::{State, Wake};
+use super::{Core, Outcome};
+use crate::metrics::Metrics;
+use crate::outbox::{Arena, Slots};
+use crate::quality::Quality;
+use crate::time::Instant;
+
+/// A look at a link that takes out what is pending.
+pub(super) struct Outputs<'a, P, S> {
+    pub(super) core: &'a mut Core,
+    pub(super) arena: &'a mut Arena<P, S>,
+}
+
+impl<P, S: Slots<P>> Outputs<'_, P, S> {
+    /// The next pending action, in the order of [`Action`]'s variants.
+    pub(super) fn next(&mut self) -> Option<Action> {
+        self.core.abandon().or_else(|| self.core.close()).or_else(|| self.core.open()).or_else(|| {
+            self.core
+                .beat()
+                .or_else(|| self.flush())
+                .or_else(|| self.core.status())
+                .or_else(|| self.core.retry())
+                .or_else(|| self.core.quality_change())
+                .or_else(|| self.settled())
+        })
+    }
+
+    fn flush(&mut self) -> Option<Action> {
+        let Phase::Open(socket) = &mut self.core.phase else { return None };
+        if !self.core.online || socket.flush == Flush::Asked || self.core.outbox.queued() == 0 {
+            return None;
+        }
+        socket.flush = Flush::Asked;
+        Some(Action::Flush { epoch: socket.epoch })
+    }
+
+    fn settled(&mut self) -> Option<Action> {
+        let settlement = self.core.outbox.next_settlement(self.arena)?;
+        count(&mut self.core.metrics, settlement.outcome);
+        Some(Action::Settled(settlement))
+    }
+}
+
+impl Core {
+    fn abandon(&mut self) -> Option<Action> {
+        let epoch = self.abandoned.iter_mut().find_map(Option::take)?;
+        Some(Action::Abandon { epoch })
+    }
+
+    fn close(&mut self) -> Option<Action> {
+        match &mut self.other {
+            Other::Closing(closing) if !closing.told => {
+                closing.told = true;
+                Some(Action::Close { epoch: closing.epoch, code: closing.code })
+            }
+            Other::Closing(_) | Other::Candidate(_) | Other::None => None,
+        }
+    }
+
+    fn open(&mut self) -> Option<Action> {
+        let opening = match (&mut self.phase, &mut self.other) {
+            (Phase::Opening(opening), _) | (_, Other::Candidate(Candidacy::Opening(opening))) => opening,
+            _ => return None,
+        };
+        if opening.told {
+            return None;
+        }
+        opening.told = true;
+        Some(Action::Open { epoch: opening.epoch, transport: Transport::WebSocket, attempt: opening.attempt })
+    }
+
+    fn beat(&mut self) -> Option<Action> {
+        let Phase::Open(socket) = &mut self.phase else { return None };
+        let epoch = socket.epoch;
+        if core::mem::take(&mut socket.pong) {
+            return Some(Action::Pong { epoch });
+        }
+        let nonce = socket.ping.take()?;
+        self.metrics.counts.pings_sent += 1;
+        Some(Action::Ping { epoch, nonce })
+    }
+
+    fn status(&mut self) -> Option<Action> {
+        let to = self.state().status();
+        let from = core::mem::replace(&mut self.told_status, to);
+        (from != to).then_some(Action::Status { from, to })
+    }
+
+    fn retry(&mut self) -> Option<Action> {
+        match &mut self.phase {
+            Phase::Waiting(waiting) if self.online && !waiting.told => {
+                waiting.told = true;
+                let (at, cause) = (waiting.at, waiting.cause);
+                Some(Action::RetryScheduled { at, attempt: self.backoff.attempt(), cause })
+            }
+            Phase::Waiting(_) | Phase::Stopped | Phase::Failed(_) | Phase::Opening(_) | Phase::Open(_) => {
+                None
+            }
+        }
+    }
+
+    fn quality_change(&mut self) -> Option<Action> {
+        let to = self.quality.quality();
+        let from = core::mem::replace(&mut self.told_quality, to);
+        (from != to).then_some(Action::Quality { from, to })
+    }
+
+    pub(super) fn state(&self) -> State {
+        match &self.phase {
+            Phase::Stopped => State::Stopped,
+            Phase::Failed(cause) => State::Failed { cause: *cause },
+            Phase::Waiting(_) | Phase::Open(_) if !self.online => State::Offline,
+            Phase::Waiting(waiting) => {
+                State::Waiting { attempt: self.backoff.attempt(), until: waiting.at, cause: waiting.cause }
+            }
+            Phase::Opening(opening) => State::Opening { attempt: opening.attempt, until: opening.give_up },
+            Phase::Open(socket) if socket.heartbeat.is_suspect() => {
+                State::Suspect { missed: socket.heartbeat.missed() }
+            }
+            Phase::Open(socket) if socket.stalled => State::Stalled,
+            Phase::Open(_) if self.quality.quality() >= Quality::Degraded => State::Slow,
+            Phase::Open(_) => State::Connected,
+        }
+    }
+
+    /// The earliest timer. `expiry` is the outbox's.
+    pub(super) fn wake(&self, config: &Config, expiry: Option<Instant>) -> Option<(Instant, Wake)> {
+        let other = match &self.other {
+            Other::Closing(closing) => Some((closing.give_up, Wake::CloseTimeout)),
+            Other::Candidate(Candidacy::At(at)) => Some((*at, Wake::Candidate)),
+            Other::Candidate(Candidacy::Opening(opening)) => Some((opening.give_up, Wake::Candidate)),
+            Other::None => None,
+        };
+        let phase = match &self.phase {
+            Phase::Opening(opening) => [Some((opening.give_up, Wake::OpenTimeout)), None, None],
+            Phase::Waiting(waiting) if self.online => [Some((waiting.at, Wake::Retry)), None, None],
+            Phase::Open(socket) => {
+                let beat = socket.heartbeat.next(&config.heartbeat).filter(|_| self.online);
+                let stalls = !socket.stalled && self.online && self.outbox.in_flight() > 0;
+                [
+                    beat.map(|(at, due)| (at, Wake::Heartbeat(due))),
+                    stalls.then(|| (socket.progress + config.stall_after, Wake::Stall)),
+                    socket.linger.map(|at| (at, Wake::Linger)),
+                ]
+            }
+            Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => [None, None, None],
+        };
+        let expiry = expiry.map(|at| (at, Wake::Expiry));
+        phase.into_iter().chain([other, expiry]).flatten().min_by_key(|(at, _)| *at)
+    }
+}
+
+/// Counts the end of a message.
+pub(super) fn count(metrics: &mut Metrics, outcome: Outcome) {
+    let counts = &mut metrics.counts;
+    let counter = match outcome {
+        Outcome::Acknowledged => &mut counts.acknowledged,
+        Outcome::Written => &mut counts.written,
+        Outcome::Expired => &mut counts.drops.expired,
+        Outcome::Evicted => &mut counts.drops.evicted,
+        Outcome::Replaced => &mut counts.drops.replaced,
+        Outcome::Cancelled => &mut counts.drops.cancelled,
+        Outcome::TooLarge => &mut counts.drops.too_large,
+        Outcome::Stopped => &mut counts.drops.stopped,
+        Outcome::InDoubt => &mut counts.drops.in_doubt,
+    };
+    *counter += 1;
+}

@@ -1,0 +1,113 @@
+//! What a link knows of its sockets: all of it lives in the variant that holds it, so none of it can outlive a socket.
+
+use super::input::Epoch;
+use super::state::Cause;
+use crate::heartbeat::Heartbeat;
+use crate::time::Instant;
+
+/// What a link is about.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// Not started, or stopped by the user.
+    Stopped,
+    /// Given up.
+    Failed(Cause),
+    /// Between two attempts.
+    Waiting(Waiting),
+    /// A socket is being opened.
+    Opening(Opening),
+    /// A socket is open.
+    Open(Socket),
+}
+
+/// Until the next attempt.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) at: Instant,
+    pub(super) cause: Cause,
+    /// Whether the user was told.
+    pub(super) told: bool,
+}
+
+/// A socket that is being opened.
+#[derive(Debug)]
+pub(super) struct Opening {
+    pub(super) epoch: Epoch,
+    pub(super) attempt: u32,
+    pub(super) give_up: Instant,
+    /// Whether the adapter was told; before that, there is nothing to abandon.
+    pub(super) told: bool,
+}
+
+/// An open socket.
+#[derive(Debug)]
+pub(super) struct Socket {
+    pub(super) epoch: Epoch,
+    pub(super) opened: Instant,
+    /// Whether anything came in, so that the count of attempts may be reset when it ends.
+    pub(super) heard: bool,
+    pub(super) heartbeat: Heartbeat,
+    /// A ping that is to be sent.
+    pub(super) ping: Option<u32>,
+    /// A ping of the peer's that is to be answered.
+    pub(super) pong: bool,
+    /// Whether the adapter may be asked to pull.
+    pub(super) flush: Flush,
+    /// When what was handed over last moved on.
+    pub(super) progress: Instant,
+    pub(super) stalled: bool,
+    /// The user said stop, and what is queued may leave until then.
+    pub(super) linger: Option<Instant>,
+}
+
+/// Who has the turn: the link, to ask for a flush, or the adapter, to say that there is room again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flush {
+    Ready,
+    Asked,
+}
+
+impl Socket {
+    pub(super) const fn new(epoch: Epoch, now: Instant, hidden: bool) -> Socket {
+        let mut heartbeat = Heartbeat::new(now);
+        heartbeat.set_hidden(hidden);
+        Socket {
+            epoch,
+            opened: now,
+            heard: false,
+            heartbeat,
+            ping: None,
+            pong: false,
+            flush: Flush::Ready,
+            progress: now,
+            stalled: false,
+            linger: None,
+        }
+    }
+}
+
+/// The one socket that may exist beside the current one.
+#[derive(Debug)]
+pub(super) enum Other {
+    None,
+    /// Closing properly.
+    Closing(Closing),
+    /// Being opened beside a suspect one, or to be opened then.
+    Candidate(Candidacy),
+}
+
+/// A socket that closes.
+#[derive(Debug)]
+pub(super) struct Closing {
+    pub(super) epoch: Epoch,
+    pub(super) code: u16,
+    pub(super) give_up: Instant,
+    pub(super) told: bool,
+}
+
+/// An attempt at a second socket.
+#[derive(Debug)]
+pub(super) enum Candidacy {
+    At(Instant),
+    Opening(Opening),
+}

@@ -1,0 +1,324 @@
+//! Record what happened to a link, in production, and replay it at a desk.
+//!
+//! A trace is the configuration and the seed, then every operation with its time, and every answer of
+//! [`poll`](crate::link::Link::poll). Replaying the operations must give the same answers: if it does not, either the trace
+//! is damaged or the code has changed.
+//!
+//! ```
+//! use everlink::link::{Config, Input, Link};
+//! use everlink::time::Instant;
+//! use everlink::trace::{self, Recorder, Traced};
+//!
+//! let mut bytes = Vec::new();
+//! let (config, seed) = (Config::default(), 7);
+//! let recorder = Recorder::new(&config, seed, |part: &[u8]| bytes.extend_from_slice(part));
+//! let mut link = Traced::new(Link::<Vec<u8>>::new(config, seed).unwrap(), Some(recorder));
+//! link.handle(Instant::from_millis(5), Input::Start);
+//! link.poll();
+//! drop(link);
+//!
+//! assert_eq!(trace::replay(&bytes).unwrap().records, 2);
+//! ```
+//!
+//! A trace holds the payloads that were sent and received; URLs, headers and tokens never reach a link, and so are not in it.
+//!
+//! Format: the bytes `everlink` and a version byte, then in postcard the [`Header`], then [`Record`]s to the end.
+
+use core::fmt;
+use core::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
+use crate::link::{Config, Deliveries, Epoch, Input, Link, Next, Op};
+use crate::outbox::{Message, MessageId, Refused, Settlement, Slots};
+use crate::time::Instant;
+use crate::wire::Frame;
+
+const MAGIC: &[u8] = b"everlink\x01";
+
+/// What a trace begins with: all that a link is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Header {
+    /// The seed.
+    pub seed: u64,
+    /// The configuration.
+    pub config: Config,
+}
+
+/// One step of a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record<'a> {
+    /// Microseconds since the step before.
+    pub after: u64,
+    /// What was done.
+    #[serde(borrow)]
+    pub step: Step<'a>,
+}
+
+/// An operation, or the answer to a poll.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Step<'a> {
+    /// This was done to the link. Never [`Op::Poll`].
+    Op(#[serde(borrow)] Op<'a>),
+    /// The link was polled, and this was its answer.
+    Polled(Next),
+}
+
+/// Writes a trace, piece by piece, into a sink.
+#[derive(Debug)]
+pub struct Recorder<F> {
+    sink: F,
+    last: Instant,
+}
+
+impl<F: FnMut(&[u8])> Recorder<F> {
+    /// Begins a trace of a link that is made of this configuration and seed.
+    pub fn new(config: &Config, seed: u64, mut sink: F) -> Recorder<F> {
+        sink(MAGIC);
+        let mut recorder = Recorder { sink, last: Instant::ORIGIN };
+        recorder.write(&Header { seed, config: config.clone() });
+        recorder
+    }
+
+    /// Records a step that was taken at `now`.
+    pub fn record(&mut self, now: Instant, step: Step<'_>) {
+        let now = now.max(self.last);
+        let after = now.micros() - self.last.micros();
+        self.last = now;
+        self.write(&Record { after, step });
+    }
+
+    fn write(&mut self, value: &impl Serialize) {
+        struct Sink<'a, F>(&'a mut F);
+        impl<F: FnMut(&[u8])> postcard::ser_flavors::Flavor for Sink<'_, F> {
+            type Output = ();
+
+            fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+                (self.0)(&[byte]);
+                Ok(())
+            }
+
+            fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+                (self.0)(bytes);
+                Ok(())
+            }
+
+            fn finalize(self) -> postcard::Result<()> {
+                Ok(())
+            }
+        }
+        // The sink takes everything, and all of the types are known: there is nothing that could fail.
+        let _ = postcard::serialize_with_flavor(value, Sink(&mut self.sink));
+    }
+}
+
+/// A link that records, if it is given a recorder. It has the link's methods; what only looks comes through `Deref`.
+#[derive(Debug)]
+pub struct Traced<P, S, F> {
+    link: Link<P, S>,
+    recorder: Option<Recorder<F>>,
+    now: Instant,
+}
+
+impl<P, S, F> Traced<P, S, F>
+where
+    P: AsRef<[u8]>,
+    S: Slots<P>,
+    F: FnMut(&[u8]),
+{
+    /// A fresh link, recorded if there is a recorder. It must have been made for this link's configuration and seed.
+    pub const fn new(link: Link<P, S>, recorder: Option<Recorder<F>>) -> Traced<P, S, F> {
+        Traced { link, recorder, now: Instant::ORIGIN }
+    }
+
+    fn record(&mut self, step: Step<'_>) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.record(self.now, step);
+        }
+    }
+
+    /// [`Link::handle`], recorded.
+    pub fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
+        self.now = now;
+        self.record(Step::Op(Op::Handle(input)));
+        self.link.handle(now, input)
+    }
+
+    /// [`Link::poll`], recorded.
+    pub fn poll(&mut self) -> Next {
+        let next = self.link.poll();
+        self.record(Step::Polled(next));
+        next
+    }
+
+    /// [`Link::send`], recorded.
+    ///
+    /// # Errors
+    /// Those of [`Link::send`].
+    pub fn send(
+        &mut self,
+        now: Instant,
+        message: Message<P>,
+        displaced: impl FnMut(Settlement, P),
+    ) -> Result<MessageId, Refused<P>> {
+        self.now = now;
+        self.record(Step::Op(Op::send(&message)));
+        self.link.send(now, message, displaced)
+    }
+
+    /// [`Link::cancel`], recorded.
+    pub fn cancel(&mut self, id: MessageId) -> Option<P> {
+        self.record(Step::Op(Op::Cancel(id)));
+        self.link.cancel(id)
+    }
+
+    /// [`Link::pull`], recorded.
+    pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
+        self.record(Step::Op(Op::Pull(epoch)));
+        self.link.pull(epoch)
+    }
+}
+
+impl<P, S, F> Deref for Traced<P, S, F> {
+    type Target = Link<P, S>;
+
+    fn deref(&self) -> &Link<P, S> {
+        &self.link
+    }
+}
+
+/// Why a trace cannot be read, or does not replay.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct TraceError {
+    /// The byte at which the part begins that is at fault.
+    pub at: usize,
+    /// What is wrong with it.
+    pub problem: Problem,
+}
+
+/// What is wrong with a trace.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Problem {
+    /// It is no trace, or one of another version of the format.
+    Foreign,
+    /// The bytes make no header or record.
+    Damaged,
+    /// The configuration cannot work.
+    Config(crate::error::ConfigError),
+    /// The link answers otherwise than it did when the trace was recorded.
+    Diverged {
+        /// What the trace holds.
+        recorded: Next,
+        /// What the link answers now.
+        replayed: Next,
+    },
+}
+
+impl fmt::Display for TraceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "at byte {}: ", self.at)?;
+        match &self.problem {
+            Problem::Foreign => f.write_str("not a trace of this version"),
+            Problem::Damaged => f.write_str("damaged or cut off"),
+            Problem::Config(error) => write!(f, "impossible configuration: {error}"),
+            Problem::Diverged { recorded, replayed } => {
+                write!(f, "the link answered {recorded:?} then and {replayed:?} now")
+            }
+        }
+    }
+}
+
+impl core::error::Error for TraceError {}
+
+/// Reads a trace, record by record.
+#[derive(Clone, Debug)]
+pub struct Reader<'a> {
+    all: usize,
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads the header.
+    ///
+    /// # Errors
+    /// Says at which byte, and whether the trace is foreign or damaged.
+    pub fn new(trace: &'a [u8]) -> Result<(Header, Reader<'a>), TraceError> {
+        let foreign = TraceError { at: 0, problem: Problem::Foreign };
+        let rest = trace.strip_prefix(MAGIC).ok_or(foreign)?;
+        let mut reader = Reader { all: trace.len(), rest };
+        Ok((reader.read()?, reader))
+    }
+
+    /// The byte at which the next record begins.
+    #[must_use]
+    pub const fn byte(&self) -> usize {
+        self.all - self.rest.len()
+    }
+
+    fn read<T: Deserialize<'a>>(&mut self) -> Result<T, TraceError> {
+        let at = self.byte();
+        let (value, rest) =
+            postcard::take_from_bytes(self.rest).map_err(|_| TraceError { at, problem: Problem::Damaged })?;
+        self.rest = rest;
+        Ok(value)
+    }
+}
+
+/// Ends after the last record, or after the first error.
+impl<'a> Iterator for Reader<'a> {
+    type Item = Result<Record<'a>, TraceError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let record = self.read();
+        if record.is_err() {
+            self.rest = &[];
+        }
+        Some(record)
+    }
+}
+
+/// A trace that was replayed.
+#[cfg(feature = "alloc")]
+#[derive(Debug)]
+pub struct Replayed {
+    /// The link as it was at the end.
+    pub link: Link<alloc::vec::Vec<u8>>,
+    /// The time at the end.
+    pub now: Instant,
+    /// How many records were replayed.
+    pub records: u64,
+}
+
+/// Replays a trace on a new link, and compares every answer with the recorded one.
+///
+/// # Errors
+/// Says at which byte the trace is foreign, damaged, or answered otherwise.
+#[cfg(feature = "alloc")]
+pub fn replay(trace: &[u8]) -> Result<Replayed, TraceError> {
+    let (Header { seed, config }, mut reader) = Reader::new(trace)?;
+    let at = MAGIC.len();
+    let link = Link::new(config, seed).map_err(|error| TraceError { at, problem: Problem::Config(error) })?;
+    let mut replayed = Replayed { link, now: Instant::ORIGIN, records: 0 };
+    loop {
+        let at = reader.byte();
+        let Some(record) = reader.next() else { return Ok(replayed) };
+        let Record { after, step } = record?;
+        replayed.now = replayed.now + core::time::Duration::from_micros(after);
+        replayed.records += 1;
+        match step {
+            Step::Op(op) => drop(replayed.link.apply(replayed.now, op)),
+            Step::Polled(recorded) => {
+                let now = replayed.link.poll();
+                if now != recorded {
+                    let problem = Problem::Diverged { recorded, replayed: now };
+                    return Err(TraceError { at, problem });
+                }
+            }
+        }
+    }
+}

@@ -1,4 +1,4 @@
-//! Delays between attempts: the formulas of the seed documents, and the laws of each jitter.
+//! Delays between attempts: the usual formulas, and the laws of each jitter.
 
 use core::time::Duration;
 

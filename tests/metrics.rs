@@ -20,7 +20,7 @@ fn report(metrics: &Metrics, now: Instant) -> Report {
     metrics.report(now, None, Queue::default())
 }
 
-/// `ConnectionMetrics` of 000.
+/// The usual hand-written class.
 #[derive(Default)]
 struct ConnectionMetrics {
     total_connects: u64,
@@ -134,7 +134,7 @@ fn the_report_carries_what_others_keep() {
 
 proptest! {
     #[test]
-    fn it_counts_as_the_class_of_000(events in prop::collection::vec((0..3_u8, 1..10_000_u64), 0..100)) {
+    fn it_counts_as_the_usual_hand_written_class_does(events in prop::collection::vec((0..3_u8, 1..10_000_u64), 0..100)) {
         let (mut metrics, mut oracle) = (Metrics::new(), ConnectionMetrics::default());
         let (mut now, mut all, mut disconnects) = (0, vec![], 0);
         for (event, number) in events {

@@ -9,7 +9,7 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
-/// `updateConnectionQuality` of 000.
+/// The usual hand-written chain of comparisons.
 fn formula_of_000(latency: Duration) -> Quality {
     if latency < ms(100) {
         Quality::Excellent

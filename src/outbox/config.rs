@@ -35,8 +35,7 @@ impl Policy {
     }
 }
 
-/// The bounds of an outbox. The defaults are those of `EventQueue` in the seed document `000_96ea5693c3e6ed87`, which
-/// has no bound in bytes.
+/// The bounds of an outbox.
 ///
 /// ```
 /// use everlink::outbox::Config;

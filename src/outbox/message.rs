@@ -96,8 +96,8 @@ impl Key {
         Key(NonZeroU64::MIN.saturating_add(number))
     }
 
-    /// The key with this name: its 64-bit FNV-1a hash. Two of a thousand names are the same key with a chance of 1 in
-    /// 10¹³; names that an adversary picks need [`Key::new`] and a table.
+    /// The key with this name: its 64-bit FNV-1a hash. That two of a thousand names make the same key has a chance
+    /// of less than 1 in 10¹³; names that an adversary picks need [`Key::new`] and a table.
     #[must_use]
     pub const fn hash(mut name: &[u8]) -> Key {
         let mut hash: u64 = 0xCBF2_9CE4_8422_2325;

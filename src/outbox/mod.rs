@@ -108,9 +108,9 @@ impl Outbox {
     /// just expired, `displaced` is told that one too, and [`next_settlement`](Outbox::next_settlement) is not.
     ///
     /// # Errors
-    /// Hands the message back, before anything was replaced or evicted (but what was due has expired):
-    /// [`TooLarge`](RefusedReason::TooLarge) if it is longer than `config.message_bytes`;
-    /// [`Full`](RefusedReason::Full) if all that the policy may evict would not make enough room.
+    /// Hands the message back and replaces or evicts nothing: [`TooLarge`](RefusedReason::TooLarge) if its payload is
+    /// longer than `config.message_bytes`; [`Full`](RefusedReason::Full), after step 1, if not even the loss of all that
+    /// the policy may evict would make enough room.
     pub fn push<P, S: Slots<P>>(
         &mut self,
         arena: &mut Arena<P, S>,
@@ -120,21 +120,17 @@ impl Outbox {
         message: Message<P>,
         mut displaced: impl FnMut(Settlement, P),
     ) -> Result<MessageId, Refused<P>> {
+        if len > config.message_bytes.min(config.bytes) {
+            return Err(Refused { reason: RefusedReason::TooLarge, message });
+        }
         if !self.at_home(arena) {
             return Err(Refused { reason: RefusedReason::Full, message });
         }
         let mut spare = self.expire_but_last(arena, now);
         let older = message.key.and_then(|key| arena.keyed(self.salt, key));
-        let refused = if len > config.message_bytes.min(config.bytes) {
-            Some(RefusedReason::TooLarge)
-        } else if !self.could_fit(arena, config, len, message.priority, older, spare) {
-            Some(RefusedReason::Full)
-        } else {
-            None
-        };
-        if let Some(reason) = refused {
+        if !self.could_fit(arena, config, len, message.priority, older, spare) {
             self.settle(arena, spare, Outcome::Expired);
-            return Err(Refused { reason, message });
+            return Err(Refused { reason: RefusedReason::Full, message });
         }
 
         let mut next = None;
@@ -212,6 +208,9 @@ impl Outbox {
     ///
     /// A message whose key has a newer queued one is settled as replaced instead; these are settled last one first.
     pub fn requeue<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>) {
+        if !self.at_home(arena) {
+            return;
+        }
         self.taken = 0;
         while let Some(index) = self.flight.tail() {
             if !self.land(arena, index) {

@@ -1,1 +1,118 @@
-//! everlink on tokio.
+//! everlink on tokio: a WebSocket client that stays connected.
+//!
+//! [`connect`] starts a task that keeps one logical connection alive over as many sockets as it takes. [`Client`] sends and
+//! watches; [`Messages`] is what comes in.
+//!
+//! ```no_run
+//! use everlink_tokio::{Config, Message, connect};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), everlink_tokio::Error> {
+//! let (client, mut messages) = connect("wss://example.org/drawing", Config::default())?;
+//! client.send(Message::text("a stroke"))?; // waits in the queue until there is a connection
+//! while let Some(message) = messages.recv().await {
+//!     println!("{:?}: {:?}", client.state(), message.text());
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! The task decides nothing: it tells the [link](everlink::link) what happened and does what it asks. Its loop is the one
+//! in the documentation of [`everlink`].
+
+mod client;
+mod clock;
+mod driver;
+mod open;
+mod options;
+mod socket;
+mod target;
+
+use std::fmt;
+
+pub use bytes::Bytes;
+pub use client::{Client, Messages, Receipt, Received};
+pub use everlink::link::{Action, Config, Failure, State, Status};
+pub use everlink::outbox::{Key, Kind, MessageId, Outcome, Priority, RefusedReason};
+pub use options::{Notice, Options};
+pub use rustls;
+pub use target::{Target, UrlError};
+
+/// What an application sends. Text must be given as text: [`Message::text`] takes nothing else.
+pub type Message = everlink::outbox::Message<Payload>;
+
+/// The payload of a message: bytes, that are known to be UTF-8 if they were made of text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Payload(pub(crate) Bytes);
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+macro_rules! payload_from {
+    ($($source:ty),*) => { $(
+        impl From<$source> for Payload {
+            fn from(data: $source) -> Payload {
+                Payload(Bytes::from(data))
+            }
+        }
+    )* };
+}
+payload_from!(String, &'static str, Vec<u8>, Bytes, &'static [u8]);
+
+/// Why a connection could not even be begun. Everything later is the link's to deal with.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The URL cannot be used.
+    Url(UrlError),
+    /// The configuration cannot work.
+    Config(everlink::error::ConfigError),
+    /// A message was not accepted; it is handed back.
+    Refused(everlink::outbox::Refused<Payload>),
+    /// The connection was closed by its owner.
+    Closed,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Url(error) => error.fmt(f),
+            Error::Config(error) => write!(f, "impossible configuration: {error}"),
+            Error::Refused(refused) => refused.fmt(f),
+            Error::Closed => f.write_str("the connection was closed"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Connects to a URL and stays connected. Call it inside a tokio runtime.
+///
+/// # Errors
+/// If the URL or the configuration cannot be used. That the server cannot be reached is no error: the link will try again.
+pub fn connect(url: &str, config: Config) -> Result<(Client, Messages), Error> {
+    let target = Target::new(url).map_err(Error::Url)?;
+    let source = move |_| {
+        let target = target.clone();
+        async move { Ok(target) }
+    };
+    connect_with(source, Options { config, ..Options::default() })
+}
+
+/// Connects to whatever `source` says for each attempt (its argument is the attempt's number, 0 for the first), and stays
+/// connected. Call it inside a tokio runtime.
+///
+/// The source is the place to fetch a fresh token. Its time counts as time of opening; its error is a failed attempt.
+///
+/// # Errors
+/// If the configuration cannot work.
+pub fn connect_with<S, F>(mut source: S, options: Options) -> Result<(Client, Messages), Error>
+where
+    S: FnMut(u32) -> F + Send + 'static,
+    F: Future<Output = Result<Target, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
+{
+    client::start(Box::new(move |attempt| Box::pin(source(attempt))), options)
+}

@@ -1,0 +1,345 @@
+//! The application's side: send, receive, watch, close.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use everlink::link::{Input, Link, State, Status};
+use everlink::metrics::Report;
+use everlink::outbox::{Kind, MessageId, Outcome, RefusedReason, Settlement, Storage};
+use everlink::quality::Quality;
+use everlink::time::Instant;
+use everlink::trace::{Recorder, Traced};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::clock::Clock;
+use crate::driver::{self, Source};
+use crate::options::{Options, TraceSink};
+use crate::{Error, Message, Payload};
+
+pub(crate) type TracedLink = Traced<Payload, Storage<Payload>, TraceSink>;
+
+/// What the application and the connection's task share.
+pub(crate) struct Shared {
+    inner: Mutex<Inner>,
+    /// The link changed under the task's feet.
+    pub(crate) changed: Notify,
+    /// A message came to its end, so there may be room for another.
+    pub(crate) room: Notify,
+}
+
+pub(crate) struct Inner {
+    pub(crate) link: TracedLink,
+    pub(crate) receipts: HashMap<MessageId, oneshot::Sender<Outcome>>,
+    /// Messages that a send displaced, for the observer.
+    pub(crate) displaced: Vec<Settlement>,
+    /// The owner closed the connection: it takes nothing more.
+    pub(crate) closed: bool,
+}
+
+impl Shared {
+    /// A poisoned lock means that an observer panicked; the link itself never does, and is whole.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stops for good; the first call counts.
+    fn close(&self, now: Instant, linger: Duration) {
+        let mut inner = self.lock();
+        if !std::mem::replace(&mut inner.closed, true) {
+            let _ = inner.link.handle(now, Input::Stop { linger });
+            self.changed.notify_one();
+        }
+    }
+}
+
+impl Inner {
+    pub(crate) fn settle(&mut self, settlement: Settlement) {
+        if let Some(receipt) = self.receipts.remove(&settlement.id) {
+            // Nobody needs to wait for it.
+            let _ = receipt.send(settlement.outcome);
+        }
+    }
+}
+
+/// What the connection's task tells.
+pub(crate) struct Watched {
+    pub(crate) state: watch::Sender<State>,
+    pub(crate) quality: watch::Sender<Quality>,
+    pub(crate) report: watch::Sender<Report>,
+}
+
+/// One logical connection. Clones share it; when the last one is dropped, it is closed.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    clock: Clock,
+    state: watch::Receiver<State>,
+    quality: watch::Receiver<Quality>,
+    report: watch::Receiver<Report>,
+    _last: Arc<Last>,
+}
+
+/// Dropped with the last [`Client`].
+struct Last(Arc<Shared>, Clock);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        self.0.close(self.1.now(), Duration::ZERO);
+    }
+}
+
+pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Messages), Error> {
+    let Options { config, seed, tls, max_message, inbound, trace, observer } = options;
+    let seed = seed.unwrap_or_else(random);
+    let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
+    let link = Link::new(config, seed).map_err(Error::Config)?;
+    let clock = Clock::new();
+    let (report, _) = watch::channel(link.report(clock.now()));
+    let watched =
+        Watched { state: watch::channel(link.state()).0, quality: watch::channel(link.quality()).0, report };
+    let inner = Inner {
+        link: Traced::new(link, recorder),
+        receipts: HashMap::new(),
+        displaced: Vec::new(),
+        closed: false,
+    };
+    let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new(), room: Notify::new() });
+    let (messages, received) = mpsc::channel(inbound.max(1));
+    let client = Client {
+        shared: shared.clone(),
+        clock,
+        state: watched.state.subscribe(),
+        quality: watched.quality.subscribe(),
+        report: watched.report.subscribe(),
+        _last: Arc::new(Last(shared.clone(), clock)),
+    };
+    client.tell(Input::Start);
+    let tls = tls.unwrap_or_else(|| Arc::new(crate::open::default_tls()));
+    tokio::spawn(driver::Io::new(source, tls, max_message, messages, watched, observer, clock).run(shared));
+    Ok((client, Messages(received)))
+}
+
+fn random() -> u64 {
+    getrandom::u64().unwrap_or_else(|_| {
+        // No entropy device: addresses and time still differ between processes.
+        use std::hash::{BuildHasher, RandomState};
+        RandomState::new().hash_one(std::time::SystemTime::now())
+    })
+}
+
+impl Client {
+    /// Accepts a message, to be sent as soon as there is a connection.
+    ///
+    /// # Errors
+    /// Hands the message back if it is too large, if the queue is full and its policy evicts nothing for it, or if it would
+    /// be taken for a heartbeat.
+    pub fn send(&self, message: Message) -> Result<MessageId, Error> {
+        self.accept(&mut self.shared.lock(), message)
+    }
+
+    /// As [`send`](Client::send), with a receipt that tells how the message ended.
+    ///
+    /// # Errors
+    /// As for [`send`](Client::send).
+    pub fn send_tracked(&self, message: Message) -> Result<Receipt, Error> {
+        let mut inner = self.shared.lock();
+        let id = self.accept(&mut inner, message)?;
+        let (sender, outcome) = oneshot::channel();
+        inner.receipts.insert(id, sender);
+        Ok(Receipt { id, outcome })
+    }
+
+    /// As [`send_tracked`](Client::send_tracked), but waits as long as the queue is full instead of being refused.
+    ///
+    /// # Errors
+    /// Hands the message back if it is too large or would be taken for a heartbeat.
+    pub async fn send_waiting(&self, mut message: Message) -> Result<Receipt, Error> {
+        loop {
+            let room = self.shared.room.notified();
+            match self.send_tracked(message) {
+                Err(Error::Refused(refused)) if refused.reason == RefusedReason::Full => {
+                    message = refused.message;
+                }
+                done => return done,
+            }
+            room.await;
+        }
+    }
+
+    fn accept(&self, inner: &mut Inner, message: Message) -> Result<MessageId, Error> {
+        if inner.closed {
+            return Err(Error::Closed);
+        }
+        let mut gone = Vec::new();
+        let result = inner.link.send(self.clock.now(), message, |settlement, _| gone.push(settlement));
+        gone.iter().for_each(|settlement| inner.settle(*settlement));
+        inner.displaced.extend(gone);
+        self.shared.changed.notify_one();
+        result.map_err(Error::Refused)
+    }
+
+    /// Takes a message back that has not been handed to a socket yet; its receipt tells that it was cancelled.
+    pub fn cancel(&self, id: MessageId) -> Option<Payload> {
+        let mut inner = self.shared.lock();
+        let payload = inner.link.cancel(id)?;
+        inner.settle(Settlement { id, outcome: Outcome::Cancelled });
+        inner.displaced.push(Settlement { id, outcome: Outcome::Cancelled });
+        self.shared.changed.notify_one();
+        self.shared.room.notify_waiters();
+        Some(payload)
+    }
+
+    /// Tells what only the application can know: [`Input::Online`] and [`Input::Offline`], [`Input::Visible`] and
+    /// [`Input::Hidden`], [`Input::Start`] to try at once or again, [`Input::Stop`] to disconnect for a while.
+    pub fn tell(&self, input: Input<'_>) {
+        let mut inner = self.shared.lock();
+        if !inner.closed {
+            let _ = inner.link.handle(self.clock.now(), input);
+            self.shared.changed.notify_one();
+        }
+    }
+
+    /// What the connection is doing, why, and until when (see [`now`](Client::now)).
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared.lock().link.state()
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.state().status()
+    }
+
+    /// How good it is.
+    #[must_use]
+    pub fn quality(&self) -> Quality {
+        self.shared.lock().link.quality()
+    }
+
+    /// All that was counted and measured up to now.
+    #[must_use]
+    pub fn report(&self) -> Report {
+        self.shared.lock().link.report(self.clock.now())
+    }
+
+    /// The time that states and notices speak of: since the connection was made.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Watches what the connection is doing.
+    #[must_use]
+    pub fn watch_state(&self) -> watch::Receiver<State> {
+        self.state.clone()
+    }
+
+    /// Watches how good it is.
+    #[must_use]
+    pub fn watch_quality(&self) -> watch::Receiver<Quality> {
+        self.quality.clone()
+    }
+
+    /// Watches the numbers; they are renewed with each heartbeat and each change of state or quality.
+    #[must_use]
+    pub fn watch_report(&self) -> watch::Receiver<Report> {
+        self.report.clone()
+    }
+
+    /// Waits until nothing waits to be sent: every accepted message is settled.
+    pub async fn drained(&self) {
+        loop {
+            let room = self.shared.room.notified();
+            if self.report().queue.messages == 0 {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    /// Closes the connection for good, and waits until its task has ended. What is queued may still leave for at most
+    /// `linger`, if a healthy socket is there; the rest is settled as stopped. Gives the final numbers.
+    pub async fn close(self, linger: Duration) -> Report {
+        self.shared.close(self.clock.now(), linger);
+        // The task ends, and with it the sender, once the link is stopped and its sockets are gone.
+        let mut state = self.watch_state();
+        while state.changed().await.is_ok() {}
+        self.report()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("state", &self.state()).finish_non_exhaustive()
+    }
+}
+
+/// Tells how a message ended. Await it, or drop it.
+#[derive(Debug)]
+pub struct Receipt {
+    id: MessageId,
+    outcome: oneshot::Receiver<Outcome>,
+}
+
+impl Receipt {
+    /// Of the message.
+    #[must_use]
+    pub const fn id(&self) -> MessageId {
+        self.id
+    }
+}
+
+impl Future for Receipt {
+    /// In doubt, if the connection's task was ended from outside before the message was settled.
+    type Output = Outcome;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome> {
+        Pin::new(&mut self.outcome).poll(cx).map(|outcome| outcome.unwrap_or(Outcome::InDoubt))
+    }
+}
+
+/// What comes in. If it is not read, the connection stops reading from its socket.
+#[derive(Debug)]
+pub struct Messages(mpsc::Receiver<Received>);
+
+impl Messages {
+    /// The next message; `None` once the connection is closed for good.
+    pub async fn recv(&mut self) -> Option<Received> {
+        self.0.recv().await
+    }
+}
+
+impl futures_util::Stream for Messages {
+    type Item = Received;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        self.0.poll_recv(cx)
+    }
+}
+
+/// A message from the other end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Text or binary.
+    pub kind: Kind,
+    /// Its payload.
+    pub data: Bytes,
+}
+
+impl Received {
+    /// The text, if it is one.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self.kind {
+            Kind::Text => std::str::from_utf8(&self.data).ok(),
+            Kind::Binary => None,
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The loop that drives a link, and the I/O that it asks for. It decides nothing.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use everlink::link::{Action, Delivery, Epoch, Failure, Input, Next};
+use everlink::time::Instant;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Sleep;
+
+use crate::client::{Received, Shared, Watched};
+use crate::clock::{Clock, SleepWatch};
+use crate::open::{OpenError, open};
+use crate::options::{Notice, Observer};
+use crate::socket::{Socket, SocketEvent};
+use crate::target::Target;
+
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Gives the target of each attempt.
+pub(crate) type Source =
+    Box<dyn FnMut(u32) -> BoxFuture<Result<Target, Box<dyn std::error::Error + Send + Sync>>> + Send>;
+
+/// Something that happened; an [`Input`] with its bytes owned.
+enum Happened {
+    Socket(Epoch, SocketEvent),
+    Suspended(Duration),
+    /// The deadline came, or the application did something to the link.
+    Tick,
+}
+
+impl Happened {
+    fn as_input(&self) -> Input<'_> {
+        match self {
+            Happened::Socket(epoch, event) => Input::Socket(*epoch, event.as_event()),
+            Happened::Suspended(slept) => Input::Suspended(*slept),
+            Happened::Tick => Input::Tick,
+        }
+    }
+}
+
+/// A socket, or what is to become one.
+enum Carrier {
+    Opening(Opening),
+    Open(Box<Socket>),
+}
+
+/// A task that opens a socket; it ends when nobody wants the socket any more.
+struct Opening(JoinHandle<Result<Socket, OpenError>>);
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Everything outside the link.
+pub(crate) struct Io {
+    source: Source,
+    tls: Arc<rustls::ClientConfig>,
+    max_message: usize,
+    messages: mpsc::Sender<Received>,
+    /// A message for which there was no room, from this socket: nothing is read until there is.
+    unread: Option<(Epoch, BoxFuture<()>)>,
+    sockets: Vec<(Epoch, Carrier)>,
+    happened: VecDeque<Happened>,
+    watched: Watched,
+    observer: Option<Observer>,
+    clock: Clock,
+    slept: SleepWatch,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Io {
+    pub(crate) fn new(
+        source: Source,
+        tls: Arc<rustls::ClientConfig>,
+        max_message: usize,
+        messages: mpsc::Sender<Received>,
+        watched: Watched,
+        observer: Option<Observer>,
+        clock: Clock,
+    ) -> Io {
+        let sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
+        Io {
+            source,
+            tls,
+            max_message,
+            messages,
+            unread: None,
+            sockets: Vec::new(),
+            happened: VecDeque::new(),
+            watched,
+            observer,
+            clock,
+            slept: SleepWatch::new(),
+            sleep,
+        }
+    }
+
+    /// The loop. It ends when the connection was closed by its owner and its sockets are gone.
+    pub(crate) async fn run(mut self, shared: Arc<Shared>) {
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let _ = shared.lock().link.handle(self.clock.now(), Input::WallClock(since_1970));
+        loop {
+            let next = shared.lock().link.poll();
+            let deadline = match next {
+                Next::Do(action) => {
+                    self.perform(action, &shared);
+                    continue;
+                }
+                Next::Wait(instant) => Some(instant),
+                Next::Idle => None,
+            };
+            let Some(happened) = self.next(deadline, &shared).await else { return };
+            self.announce(&happened, &shared);
+            for delivery in shared.lock().link.handle(self.clock.now(), happened.as_input()) {
+                self.deliver(delivery, &happened);
+            }
+        }
+    }
+
+    fn perform(&mut self, action: Action, shared: &Shared) {
+        match action {
+            Action::Open { epoch, transport: _, attempt } => self.open(epoch, attempt),
+            Action::Abandon { epoch } => self.sockets.retain(|(other, _)| *other != epoch),
+            Action::Close { epoch, code } => self.with(epoch, |socket| socket.close(code)),
+            Action::Ping { epoch, nonce } => {
+                self.with(epoch, |socket| socket.write(shared.lock().link.ping_frame(nonce)));
+            }
+            Action::Pong { epoch } => {
+                self.with(epoch, |socket| socket.write(shared.lock().link.pong_frame()));
+            }
+            Action::Flush { epoch } => self.with(epoch, |socket| {
+                let link = &mut shared.lock().link;
+                while socket.has_room()
+                    && let Some(frame) = link.pull(epoch)
+                {
+                    socket.write(frame);
+                }
+            }),
+            Action::Settled(settlement) => {
+                shared.lock().settle(settlement);
+                shared.room.notify_waiters();
+            }
+            Action::Status { .. } | Action::Quality { .. } | Action::RetryScheduled { .. } => {}
+        }
+        self.tell(&Notice::Action(action), shared);
+    }
+
+    fn open(&mut self, epoch: Epoch, attempt: u32) {
+        let target = (self.source)(attempt);
+        let (tls, max_message) = (self.tls.clone(), self.max_message);
+        let task = tokio::spawn(async move {
+            let target = target.await.map_err(|e| (Failure::Credentials, e.to_string()))?;
+            open(target, tls, max_message).await
+        });
+        self.sockets.push((epoch, Carrier::Opening(Opening(task))));
+    }
+
+    fn with(&mut self, epoch: Epoch, act: impl FnOnce(&mut Socket)) {
+        let open = self.sockets.iter_mut().find_map(|(other, carrier)| match carrier {
+            Carrier::Open(socket) if *other == epoch => Some(socket),
+            Carrier::Open(_) | Carrier::Opening(_) => None,
+        });
+        if let Some(socket) = open {
+            act(socket);
+        }
+    }
+
+    /// Brings watchers and observer up to date.
+    fn tell(&mut self, notice: &Notice, shared: &Shared) {
+        let now = self.clock.now();
+        let (state, quality, report, displaced) = {
+            let mut inner = shared.lock();
+            let frequent = matches!(notice, Notice::Action(Action::Flush { .. } | Action::Settled(_)));
+            let report = (!frequent).then(|| inner.link.report(now));
+            (inner.link.state(), inner.link.quality(), report, std::mem::take(&mut inner.displaced))
+        };
+        self.watched.state.send_if_modified(|old| std::mem::replace(old, state) != state);
+        self.watched.quality.send_if_modified(|old| std::mem::replace(old, quality) != quality);
+        if let Some(report) = report {
+            self.watched.report.send_replace(report);
+        }
+        if let Some(observer) = &mut self.observer {
+            for settlement in displaced {
+                observer(now, &Notice::Action(Action::Settled(settlement)));
+            }
+            observer(now, notice);
+        }
+    }
+
+    fn announce(&mut self, happened: &Happened, shared: &Shared) {
+        if let Happened::Socket(epoch, SocketEvent::Failed(failure, detail)) = happened {
+            let notice = Notice::Failed { epoch: *epoch, failure: *failure, detail: detail.clone() };
+            self.tell(&notice, shared);
+        }
+    }
+
+    /// Hands a message to the application, or keeps it and stops reading until there is room.
+    fn deliver(&mut self, delivery: Delivery<'_>, happened: &Happened) {
+        let (Delivery::Message { kind, data }, Happened::Socket(epoch, SocketEvent::Frame(_, frame))) =
+            (delivery, happened)
+        else {
+            return;
+        };
+        let received = Received { kind, data: frame.slice_ref(data) };
+        if let Err(mpsc::error::TrySendError::Full(received)) = self.messages.try_send(received) {
+            let messages = self.messages.clone();
+            // An error means that the application does not want messages any more.
+            let sent = Box::pin(async move { drop(messages.send(received).await) });
+            self.unread = Some((*epoch, sent));
+            self.happened.push_back(Happened::Socket(*epoch, SocketEvent::Paused));
+        }
+    }
+
+    /// Waits for the next thing to happen; what sockets have to say comes before the passing of time. `None` when nothing can
+    /// ever happen again.
+    async fn next(&mut self, deadline: Option<Instant>, shared: &Shared) -> Option<Happened> {
+        if let Some(happened) = self.happened.pop_front() {
+            return Some(happened);
+        }
+        if deadline.is_none() && self.sockets.is_empty() && shared.lock().closed {
+            return None;
+        }
+        if let Some(deadline) = deadline.map(|deadline| self.clock.at(deadline))
+            && self.sleep.deadline() != deadline
+        {
+            self.sleep.as_mut().reset(deadline);
+        }
+        let changed = shared.changed.notified();
+        tokio::pin!(changed);
+        let happened = poll_fn(|cx| {
+            if let Poll::Ready(happened) = self.poll_sockets(cx) {
+                return Poll::Ready(happened);
+            }
+            if changed.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Happened::Tick);
+            }
+            match deadline {
+                Some(_) => self.sleep.as_mut().poll(cx).map(|()| Happened::Tick),
+                None => Poll::Pending,
+            }
+        })
+        .await;
+        let Some(slept) = self.slept.check() else { return Some(happened) };
+        self.happened.push_back(happened);
+        Some(Happened::Suspended(slept))
+    }
+
+    fn poll_sockets(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
+        if let Some((epoch, sent)) = &mut self.unread
+            && sent.as_mut().poll(cx).is_ready()
+        {
+            let epoch = *epoch;
+            self.unread = None;
+            return Poll::Ready(Happened::Socket(epoch, SocketEvent::Resumed));
+        }
+        let may_read = self.unread.is_none();
+        for index in 0..self.sockets.len() {
+            let (epoch, carrier) = &mut self.sockets[index];
+            let epoch = *epoch;
+            let event = match carrier {
+                Carrier::Open(socket) => socket.poll_event(cx, may_read),
+                Carrier::Opening(task) => Pin::new(&mut task.0).poll(cx).map(|opened| match opened {
+                    Ok(Ok(socket)) => {
+                        *carrier = Carrier::Open(Box::new(socket));
+                        SocketEvent::Opened
+                    }
+                    Ok(Err((failure, detail))) => SocketEvent::Failed(failure, detail),
+                    Err(error) => SocketEvent::Failed(Failure::Credentials, error.to_string()),
+                }),
+            };
+            if let Poll::Ready(event) = event {
+                if matches!(event, SocketEvent::Closed { .. } | SocketEvent::Failed(..)) {
+                    self.end(index);
+                }
+                return Poll::Ready(Happened::Socket(epoch, event));
+            }
+        }
+        Poll::Pending
+    }
+
+    /// A socket has said its last; the closing handshake may still be completed behind the scenes.
+    fn end(&mut self, index: usize) {
+        if let (_, Carrier::Open(socket)) = self.sockets.swap_remove(index)
+            && socket.owes_farewell()
+        {
+            tokio::spawn(socket.farewell());
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What a connection may be told besides its URL.
+
+use std::fmt;
+use std::sync::Arc;
+
+use everlink::link::{Action, Config, Epoch, Failure};
+use everlink::time::Instant;
+
+/// A sink of the bytes of a trace.
+pub type TraceSink = Box<dyn FnMut(&[u8]) + Send>;
+
+/// Something that is told of all that happens.
+pub type Observer = Box<dyn FnMut(Instant, &Notice) + Send>;
+
+/// What a connection may be told besides its URL. The default suits most.
+pub struct Options {
+    /// Every number of the link.
+    pub config: Config,
+    /// Decides the jitter of retries; from the operating system's entropy if `None`. Never give one seed to many clients.
+    pub seed: Option<u64>,
+    /// The TLS configuration for `wss://`; by default the operating system's roots, or Mozilla's where there are none.
+    pub tls: Option<Arc<rustls::ClientConfig>>,
+    /// The longest message that is accepted from the server, in bytes; a longer one closes the socket with 1009.
+    /// 16 MiB by default.
+    pub max_message: usize,
+    /// How many received messages may wait in [`Messages`](crate::Messages) before reading stops. At least 1; 64 by default.
+    pub inbound: usize,
+    /// Takes a [trace](everlink::trace) of the link.
+    pub trace: Option<TraceSink>,
+    /// Is told of every action of the link, in order, on the connection's task. It must not block.
+    pub observer: Option<Observer>,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            config: Config::default(),
+            seed: None,
+            tls: None,
+            max_message: 16 << 20,
+            inbound: 64,
+            trace: None,
+            observer: None,
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("config", &self.config)
+            .field("max_message", &self.max_message)
+            .field("inbound", &self.inbound)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an observer is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The link asked for this, or told it.
+    Action(Action),
+    /// A socket could not be opened.
+    Failed {
+        /// Which one.
+        epoch: Epoch,
+        /// What the link was told.
+        failure: Failure,
+        /// The error's own words; they hold neither the URL nor headers.
+        detail: String,
+    },
+}

@@ -1,0 +1,330 @@
+//! One WebSocket: frames in, frames out, and an exact account of what has been written.
+
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use everlink::link::{Close, Event, Failure};
+use everlink::outbox::Kind;
+use everlink::wire::{Frame, Opcode};
+use futures_util::{Sink, Stream as _};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
+
+/// The bytes below a WebSocket: TCP, or TLS over it.
+pub(crate) type Stream = Box<dyn Duplex>;
+
+pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// Bytes that a socket may hold back before it counts as full.
+const ROOM: u64 = 64 << 10;
+
+/// How long the closing handshake of a socket that the server closed may take behind the scenes.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What happened to a socket; [`Event`] with its bytes owned.
+#[derive(Debug)]
+pub(crate) enum SocketEvent {
+    Opened,
+    Failed(Failure, String),
+    Frame(Kind, Bytes),
+    Received(u32),
+    Ping,
+    Pong(Bytes),
+    Written(u64),
+    Writable,
+    Paused,
+    Resumed,
+    Violation(u16),
+    Closed { code: Option<u16>, reason: Utf8Bytes, clean: bool },
+}
+
+impl SocketEvent {
+    const DROPPED: SocketEvent =
+        SocketEvent::Closed { code: None, reason: Utf8Bytes::from_static(""), clean: false };
+
+    pub(crate) fn as_event(&self) -> Event<'_> {
+        match self {
+            SocketEvent::Opened => Event::Opened,
+            SocketEvent::Failed(failure, _) => Event::Failed(*failure),
+            SocketEvent::Frame(kind, data) => Event::Frame { kind: *kind, data },
+            SocketEvent::Received(count) => Event::Received(*count),
+            SocketEvent::Ping => Event::Ping,
+            SocketEvent::Pong(data) => Event::Pong(data),
+            SocketEvent::Written(total) => Event::Written(*total),
+            SocketEvent::Writable => Event::Writable,
+            SocketEvent::Paused => Event::Paused,
+            SocketEvent::Resumed => Event::Resumed,
+            SocketEvent::Violation(code) => Event::Violation(*code),
+            SocketEvent::Closed { code, reason, clean } => {
+                Event::Closed(Close { code: *code, reason, clean: *clean, retry_after: None })
+            }
+        }
+    }
+}
+
+/// Who said close, on a socket that is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Closing {
+    No,
+    /// This end, and it waits for the server to close the TCP connection.
+    Ours,
+    /// The server.
+    Theirs,
+    /// This end, after a violation: nothing more is read.
+    Violated,
+}
+
+pub(crate) struct Socket {
+    ws: WebSocketStream<Counted<Stream>>,
+    /// Where on the wire each message ends that has not been written yet, and how many payload bytes there are up to there.
+    ends: VecDeque<(u64, u64)>,
+    /// Bytes on the wire, once all that was handed over is written.
+    wire: u64,
+    payload: u64,
+    written: u64,
+    read: u64,
+    message: Option<Message>,
+    dirty: bool,
+    full: bool,
+    closing: Closing,
+}
+
+impl Socket {
+    pub(crate) fn new(ws: WebSocketStream<Counted<Stream>>) -> Socket {
+        let Counted { read, written, .. } = *ws.get_ref();
+        Socket {
+            ws,
+            ends: VecDeque::new(),
+            wire: written,
+            payload: 0,
+            written: 0,
+            read,
+            message: None,
+            dirty: false,
+            full: false,
+            closing: Closing::No,
+        }
+    }
+
+    /// Whether it takes another frame. If not, it will say when it does.
+    pub(crate) fn has_room(&mut self) -> bool {
+        self.full = self.wire - self.ws.get_ref().written >= ROOM;
+        !self.full
+    }
+
+    pub(crate) fn write(&mut self, frame: Frame<'_>) {
+        let bytes = match frame.head() {
+            [] => Bytes::copy_from_slice(frame.payload()),
+            head => [head, frame.payload()].concat().into(),
+        };
+        self.wire += wire_len(bytes.len());
+        let message = match frame.opcode {
+            Opcode::Binary => Message::Binary(bytes),
+            Opcode::Ping => Message::Ping(bytes),
+            // The application's text came as text; what is not UTF-8 all the same would only hurt the sender.
+            Opcode::Text => Utf8Bytes::try_from(bytes).map_or_else(|_| Message::text(""), Message::Text),
+        };
+        if frame.opcode != Opcode::Ping {
+            self.payload += frame.len() as u64;
+            self.ends.push_back((self.wire, self.payload));
+        }
+        self.start_send(message);
+    }
+
+    /// Says close with this code, and goes on reading until the server has closed the TCP connection.
+    pub(crate) fn close(&mut self, code: u16) {
+        if self.closing == Closing::No {
+            self.closing = Closing::Ours;
+        }
+        self.start_send(Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() })));
+    }
+
+    fn start_send(&mut self, message: Message) {
+        self.dirty = true;
+        // An error means that the socket is closed, which reading will tell.
+        let _ = Pin::new(&mut self.ws).start_send(message);
+    }
+
+    /// What happens next on this socket. After `Closed`, nothing does.
+    pub(crate) fn poll_event(&mut self, cx: &mut Context<'_>, may_read: bool) -> Poll<SocketEvent> {
+        loop {
+            if self.dirty {
+                match Pin::new(&mut self.ws).poll_flush(cx) {
+                    Poll::Ready(Ok(())) => self.dirty = false,
+                    Poll::Ready(Err(_)) => return Poll::Ready(SocketEvent::DROPPED),
+                    Poll::Pending => {}
+                }
+                if let Some(total) = self.progress() {
+                    return Poll::Ready(SocketEvent::Written(total));
+                }
+            }
+            if self.full && self.has_room() {
+                return Poll::Ready(SocketEvent::Writable);
+            }
+            if self.closing == Closing::Violated {
+                return if self.dirty { Poll::Pending } else { Poll::Ready(SocketEvent::DROPPED) };
+            }
+            if !may_read {
+                return Poll::Pending;
+            }
+            if let Some(event) = self.message.take().and_then(|message| self.event_of(message)) {
+                return Poll::Ready(event);
+            }
+            let next = Pin::new(&mut self.ws).poll_next(cx);
+            let bytes = self.ws.get_ref().read - std::mem::replace(&mut self.read, self.ws.get_ref().read);
+            match next {
+                Poll::Ready(Some(Ok(message))) => self.message = Some(message),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(self.error(&error)),
+                Poll::Ready(None) => {
+                    let clean = self.closing == Closing::Ours;
+                    let code = clean.then_some(1000);
+                    return Poll::Ready(SocketEvent::Closed { code, reason: Utf8Bytes::default(), clean });
+                }
+                Poll::Pending if bytes == 0 => return Poll::Pending,
+                Poll::Pending => {}
+            }
+            if bytes > 0 {
+                return Poll::Ready(SocketEvent::Received(u32::try_from(bytes).unwrap_or(u32::MAX)));
+            }
+        }
+    }
+
+    fn event_of(&mut self, message: Message) -> Option<SocketEvent> {
+        match message {
+            Message::Text(text) => Some(SocketEvent::Frame(Kind::Text, text.into())),
+            Message::Binary(data) => Some(SocketEvent::Frame(Kind::Binary, data)),
+            Message::Ping(data) => {
+                // The pong is written by itself, in front of or behind what waits: count on the later.
+                let pong = wire_len(data.len());
+                self.wire += pong;
+                self.ends.iter_mut().for_each(|(end, _)| *end += pong);
+                self.dirty = true;
+                Some(SocketEvent::Ping)
+            }
+            Message::Pong(data) => Some(SocketEvent::Pong(data)),
+            // The answer to our own close; the server closes the TCP connection next.
+            Message::Close(_) if self.closing == Closing::Ours => None,
+            Message::Close(frame) => Some(match frame {
+                // This is how an impossible code reaches us.
+                Some(frame) if frame.code == 1002.into() && frame.reason == "Protocol violation" => {
+                    self.closing = Closing::Violated;
+                    SocketEvent::Violation(1002)
+                }
+                frame => {
+                    self.closing = Closing::Theirs;
+                    let (code, reason) = frame.map(|frame| (frame.code.into(), frame.reason)).unzip();
+                    SocketEvent::Closed { code, reason: reason.unwrap_or_default(), clean: true }
+                }
+            }),
+            Message::Frame(_) => None,
+        }
+    }
+
+    fn error(&mut self, error: &WsError) -> SocketEvent {
+        let code = match error {
+            WsError::Protocol(ProtocolError::ResetWithoutClosingHandshake) => return SocketEvent::DROPPED,
+            WsError::Protocol(_) | WsError::AttackAttempt => 1002,
+            WsError::Utf8(_) => 1007,
+            WsError::Capacity(_) => 1009,
+            _ => return SocketEvent::DROPPED,
+        };
+        self.closing = Closing::Violated;
+        SocketEvent::Violation(code)
+    }
+
+    /// Payload bytes written in all, if they are more than were told.
+    fn progress(&mut self) -> Option<u64> {
+        let done = if self.dirty { self.ws.get_ref().written } else { u64::MAX };
+        let before = self.written;
+        while let Some((_, payload)) = self.ends.pop_front_if(|(end, _)| *end <= done) {
+            self.written = payload;
+        }
+        if !self.dirty {
+            self.wire = self.ws.get_ref().written;
+        }
+        (self.written > before || (self.ends.is_empty() && !self.dirty)).then_some(self.written)
+    }
+
+    /// Whether the server said close, and has not had its answer.
+    pub(crate) const fn owes_farewell(&self) -> bool {
+        matches!(self.closing, Closing::Theirs)
+    }
+
+    /// Ends a socket that the server has closed: sends what the closing handshake still wants, and lets the server close the
+    /// TCP connection first.
+    pub(crate) async fn farewell(mut self) {
+        let last = std::future::poll_fn(|cx| {
+            let _ = Pin::new(&mut self.ws).poll_flush(cx);
+            while let Poll::Ready(next) = Pin::new(&mut self.ws).poll_next(cx) {
+                if !matches!(next, Some(Ok(_))) {
+                    return Poll::Ready(());
+                }
+            }
+            Poll::Pending
+        });
+        let _ = tokio::time::timeout(FAREWELL, last).await;
+    }
+}
+
+/// Bytes on the wire of a client's frame: header, mask, payload (RFC 6455, section 5.2).
+const fn wire_len(payload: usize) -> u64 {
+    let header = match payload {
+        0..=125 => 2,
+        126..=0xFFFF => 4,
+        _ => 10,
+    };
+    header + 4 + payload as u64
+}
+
+/// A stream that counts what passes.
+pub(crate) struct Counted<S> {
+    stream: S,
+    read: u64,
+    written: u64,
+}
+
+impl<S> Counted<S> {
+    pub(crate) const fn new(stream: S) -> Counted<S> {
+        Counted { stream, read: 0, written: 0 }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Counted<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.read += (buf.filled().len() - before) as u64;
+        result
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Counted<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Ok(count)) = &result {
+            self.written += *count as u64;
+        }
+        result
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,129 @@
+//! Where to connect, and with which headers.
+
+use std::fmt;
+
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+
+/// Where one attempt connects to, and the headers that it sends. What it prints of itself holds neither query nor headers,
+/// for tokens travel there.
+#[derive(Clone)]
+pub struct Target {
+    pub(crate) uri: Uri,
+    pub(crate) headers: HeaderMap,
+}
+
+impl Target {
+    /// A WebSocket URL: `ws://` or `wss://`, host, optional port, path and query. A fragment is refused, as RFC 6455,
+    /// section 3, demands.
+    ///
+    /// # Errors
+    /// Says what is wrong with the URL, without repeating its query.
+    pub fn new(url: &str) -> Result<Target, UrlError> {
+        let wrong = |problem| UrlError { shown: shown(url), problem };
+        if url.contains('#') {
+            return Err(wrong("must not have a fragment"));
+        }
+        let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
+        match uri.scheme_str() {
+            Some("ws" | "wss") => {}
+            Some(_) => return Err(wrong("must begin with ws:// or wss://")),
+            None => return Err(wrong("must begin with ws:// or wss://")),
+        }
+        match uri.authority() {
+            Some(authority) if authority.as_str().contains('@') => {
+                Err(wrong("must not hold a user name or password; use a header"))
+            }
+            Some(authority)
+                if authority.port().is_some() && authority.port_u16().is_none_or(|port| port == 0) =>
+            {
+                Err(wrong("has a port that is not between 1 and 65535"))
+            }
+            Some(authority) if !authority.host().is_empty() => Ok(Target { uri, headers: HeaderMap::new() }),
+            _ => Err(wrong("has no host")),
+        }
+    }
+
+    /// Adds a header to the upgrade request.
+    ///
+    /// # Errors
+    /// If name or value may not stand in a header, or the name is one that the handshake itself needs.
+    pub fn header(mut self, name: &str, value: &str) -> Result<Target, UrlError> {
+        let wrong = |problem| UrlError { shown: format!("header {name:?}"), problem };
+        let parsed = HeaderName::try_from(name).map_err(|_| wrong("is not a header name"))?;
+        let taken = ["host", "connection", "upgrade", "sec-websocket-key", "sec-websocket-version"];
+        if taken.contains(&parsed.as_str()) {
+            return Err(wrong("belongs to the handshake itself"));
+        }
+        let value = HeaderValue::try_from(value).map_err(|_| wrong("has a value that no header may have"))?;
+        self.headers.append(parsed, value);
+        Ok(self)
+    }
+
+    /// Adds `Authorization: Bearer TOKEN`.
+    ///
+    /// # Errors
+    /// If the token holds what no header may hold.
+    pub fn bearer(mut self, token: &str) -> Result<Target, UrlError> {
+        let wrong = |_| UrlError { shown: "the token".into(), problem: "holds what no header may hold" };
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(wrong)?;
+        value.set_sensitive(true);
+        self.headers.insert(AUTHORIZATION, value);
+        Ok(self)
+    }
+
+    /// Offers sub-protocols, the preferred one first. If one is offered, the server must select one.
+    ///
+    /// # Errors
+    /// If a name may not stand in a header.
+    pub fn protocols(mut self, names: &[&str]) -> Result<Target, UrlError> {
+        let wrong = |_| UrlError { shown: "a sub-protocol".into(), problem: "may not stand in a header" };
+        let value = HeaderValue::try_from(names.join(", ")).map_err(wrong)?;
+        self.headers.insert(SEC_WEBSOCKET_PROTOCOL, value);
+        Ok(self)
+    }
+
+    pub(crate) fn is_tls(&self) -> bool {
+        self.uri.scheme_str() == Some("wss")
+    }
+
+    /// Without the brackets of an IPv6 address.
+    pub(crate) fn host(&self) -> &str {
+        self.uri.host().unwrap_or_default().trim_matches(['[', ']'])
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.uri.port_u16().unwrap_or(if self.is_tls() { 443 } else { 80 })
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({})", shown(&self.uri.to_string()))
+    }
+}
+
+/// As much of a URL as may be seen: neither query nor fragment nor user.
+fn shown(url: &str) -> String {
+    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let (scheme, rest) = url[..end].split_once("://").unwrap_or(("", &url[..end]));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let mark = if scheme.is_empty() { "" } else { "://" };
+    format!("{scheme}{mark}{host}{path}")
+}
+
+/// A URL or header that cannot be used. Shows neither query nor token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UrlError {
+    shown: String,
+    problem: &'static str,
+}
+
+impl fmt::Display for UrlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.shown, self.problem)
+    }
+}
+
+impl std::error::Error for UrlError {}

@@ -7,7 +7,7 @@ use anyhow::Context;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::{Heartbeat, Mode, Payload, ServeOptions, Server, ServerEvent};
+use super::{Heartbeat, Mode, ServeOptions, Server, ServerEvent};
 use crate::flags;
 
 /// RFC 6455, section 7.4.1: an endpoint is going away.
@@ -141,13 +141,7 @@ impl Log {
                 || format!("client {client} refused: {why}"),
                 || json!({"event": "refused", "client": client, "why": why}),
             ),
-            ServerEvent::Received { client, payload, .. } if self.json => {
-                let (kind, bytes) = match payload {
-                    Payload::Text(text) => ("text", text.len()),
-                    Payload::Binary(data) => ("binary", data.len()),
-                };
-                eprintln!("{}", json!({"event": "received", "client": client, "kind": kind, "bytes": bytes}));
-            }
+            // One line a message would be more than anyone reads.
             ServerEvent::Received { .. } => {}
             ServerEvent::Disconnected { client, code } => self.line(
                 || format!("client {client} disconnected ({code})"),

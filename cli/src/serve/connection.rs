@@ -1,7 +1,7 @@
 //! One client from its handshake to its end.
 //!
 //! ```text
-//! handshake ─► reading and writing, side by side ─► close frame (bounded) ─► FIN, reading on for a while ─► gone
+//! handshake ─► reading and writing, side by side ─► close frames (bounded) ─► gone
 //! ```
 
 use std::pin::pin;
@@ -52,7 +52,7 @@ pub(super) async fn serve(mut tcp: TcpStream, id: u64, room: Arc<Room>, events: 
         welcome = shake_hands(&mut tcp, id, &room, &events) => welcome,
         _ = stopping.wait_for(Option::is_some) => return,
     };
-    // The WebSocket borrows the socket, so that the socket outlives it for a polite end.
+    // The WebSocket borrows the socket, so that the socket outlives it.
     let (socket, place) = match welcome {
         Ok(welcome) => welcome,
         Err(answer) => {
@@ -62,11 +62,11 @@ pub(super) async fn serve(mut tcp: TcpStream, id: u64, room: Arc<Room>, events: 
         }
     };
     let client = room.enter(id);
-    let (code, polite) = converse(socket, &client, &room, &events).await;
+    let (code, unread) = converse(socket, &client, &room, &events).await;
     room.leave(id);
     drop(place);
     let _ = events.send(ServerEvent::Disconnected { client: id, code }).await;
-    if polite {
+    if unread {
         // Closing a socket that has unread bytes resets it, and the close frame may never be seen. So: FIN, then read on.
         let _ = tcp.shutdown().await;
         let mut waste = [0; 4096];
@@ -121,7 +121,7 @@ async fn shake_hands<'a>(
     Err(answer)
 }
 
-/// Reads and writes until the end; the close code, and whether the end was one with close frames.
+/// Reads and writes until the end; the close code, and whether the client may still be sending what nobody wants to read.
 async fn converse(
     socket: Socket<'_>,
     client: &Client,
@@ -151,7 +151,7 @@ async fn converse(
         Some(End::Terminate) | None => None,
     };
     match heard {
-        Heard::Goodbye(theirs) => (ours.unwrap_or(theirs), true),
+        Heard::Goodbye(theirs) => (ours.unwrap_or(theirs), false),
         Heard::Gone => (ours.unwrap_or(ABNORMAL), false),
         Heard::Violation(code, reason) => {
             client.close(code, reason, true);

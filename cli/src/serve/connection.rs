@@ -53,7 +53,7 @@ pub(super) async fn serve(mut tcp: TcpStream, id: u64, room: Arc<Room>, events: 
         _ = stopping.wait_for(Option::is_some) => return,
     };
     // The WebSocket borrows the socket, so that the socket outlives it.
-    let (socket, place) = match welcome {
+    let Welcome { socket, place, path } = match welcome {
         Ok(welcome) => welcome,
         Err(answer) => {
             let _ = timeout(room.options().close_timeout, tcp.write_all(answer)).await;
@@ -62,6 +62,8 @@ pub(super) async fn serve(mut tcp: TcpStream, id: u64, room: Arc<Room>, events: 
         }
     };
     let client = room.enter(id);
+    // Only now: who hears of a client may count on it to get messages.
+    let _ = events.send(ServerEvent::Connected { client: id, path }).await;
     let (code, unread) = converse(socket, &client, &room, &events).await;
     room.leave(id);
     drop(place);
@@ -77,18 +79,25 @@ pub(super) async fn serve(mut tcp: TcpStream, id: u64, room: Arc<Room>, events: 
 
 type Socket<'a> = tokio_tungstenite::WebSocketStream<&'a mut TcpStream>;
 
+/// A client whose handshake succeeded.
+struct Welcome<'a> {
+    socket: Socket<'a>,
+    place: Place,
+    path: String,
+}
+
 /// The opening handshake, bounded in time; when it failed, what is still to be said.
 async fn shake_hands<'a>(
     tcp: &'a mut TcpStream,
     id: u64,
     room: &Arc<Room>,
     events: &mpsc::Sender<ServerEvent>,
-) -> Result<(Socket<'a>, Place), &'static [u8]> {
+) -> Result<Welcome<'a>, &'static [u8]> {
     let options = room.options();
     let config = WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER)
-        .max_write_buffer_size(BUFFER + PONGS + options.max_message.saturating_add(14))
+        .max_write_buffer_size(options.max_message.saturating_add(BUFFER + PONGS))
         .max_message_size(Some(options.max_message))
         .max_frame_size(Some(options.max_message));
     let mut place = None;
@@ -110,8 +119,7 @@ async fn shake_hands<'a>(
     let handshake = accept_hdr_async_with_config(tcp, admit, Some(config));
     let (why, answer) = match (timeout(options.handshake_timeout, handshake).await, place) {
         (Ok(Ok(socket)), Some(place)) => {
-            let _ = events.send(ServerEvent::Connected { client: id, path }).await;
-            return Ok((socket, place));
+            return Ok(Welcome { socket, place, path });
         }
         (Ok(Ok(_) | Err(Error::Http(_))), _) => ("the server is full", NOTHING),
         (Ok(Err(_)), _) => ("not a WebSocket handshake", BAD_REQUEST),

@@ -210,43 +210,40 @@ async fn run(mut door: Door, addr: SocketAddr, upstream: SocketAddr, mut orders:
     }
 }
 
-/// Two connected sockets that are reset when dropped, unless both streams have ended.
-struct Pair {
-    near: TcpStream,
-    far: TcpStream,
+/// A socket that is reset (RST instead of FIN) when it is dropped before its time.
+struct Socket {
+    stream: TcpStream,
     ended: bool,
 }
 
-impl Drop for Pair {
+impl Socket {
+    fn new(stream: TcpStream) -> Socket {
+        let _ = stream.set_nodelay(true);
+        Socket { stream, ended: false }
+    }
+}
+
+impl Drop for Socket {
     fn drop(&mut self) {
         if !self.ended {
-            reset(&self.near);
-            reset(&self.far);
+            let _ = self.stream.set_zero_linger();
         }
     }
 }
 
-/// Makes closing this socket send RST instead of FIN.
-fn reset(stream: &TcpStream) {
-    let _ = stream.set_zero_linger();
-}
-
 /// Carries one connection to its end.
 async fn relay(near: TcpStream, upstream: SocketAddr, faults: watch::Receiver<Faults>) {
-    let Ok(far) = dial(upstream).await else {
-        reset(&near);
-        return;
-    };
-    let _ = near.set_nodelay(true);
-    let _ = far.set_nodelay(true);
-    let mut pair = Pair { near, far, ended: false };
-    let (mut near_read, mut near_write) = pair.near.split();
-    let (mut far_read, mut far_write) = pair.far.split();
-    let ended = tokio::try_join!(
+    let mut near = Socket::new(near);
+    let Ok(far) = dial(upstream).await else { return };
+    let mut far = Socket::new(far);
+    let (mut near_read, mut near_write) = near.stream.split();
+    let (mut far_read, mut far_write) = far.stream.split();
+    let both = tokio::try_join!(
         pipe(&mut near_read, &mut far_write, faults.clone()),
         pipe(&mut far_read, &mut near_write, faults),
     );
-    pair.ended = ended.is_ok();
+    near.ended = both.is_ok();
+    far.ended = both.is_ok();
 }
 
 async fn dial(upstream: SocketAddr) -> io::Result<TcpStream> {

@@ -44,6 +44,13 @@ impl Status {
     const ALL: [Status; 5] =
         [Status::Connected, Status::Degraded, Status::Connecting, Status::Disconnected, Status::Failed];
 
+    const fn has_socket(self) -> bool {
+        match self {
+            Status::Connected | Status::Degraded => true,
+            Status::Disconnected | Status::Connecting | Status::Failed => false,
+        }
+    }
+
     const fn word(self) -> &'static str {
         match self {
             Status::Disconnected => "disconnected",
@@ -94,9 +101,6 @@ const STATUS: (f64, f64) = (78.0, 98.0);
 const LATENCY: (f64, f64) = (122.0, 238.0);
 const QUEUE: (f64, f64) = (266.0, 376.0);
 
-/// Two latencies that are further apart are not joined by a line.
-const LONGEST_JOIN: f64 = 3.0;
-
 const STYLE: &str = "text{font:12px system-ui,'Segoe UI','DejaVu Sans',sans-serif;fill:#3c4043}\
 .title{font-size:15px;font-weight:600;fill:#202124}.lane{font-weight:600}.tick{fill:#5f6368;font-size:11px}\
 .fault{fill:#7a3b69;font-size:12px}.halo{paint-order:stroke;stroke:#fff;stroke-width:4px;stroke-linejoin:round}\
@@ -113,7 +117,7 @@ impl Timeline {
         svg.bands(&self.faults);
         svg.time_axis();
         svg.status(&self.status);
-        svg.latency(&self.latency);
+        svg.latency(&self.latency, &self.status);
         svg.queue(&self.queue);
         svg.fault_names(&self.faults);
         svg.text.push_str("</svg>\n");
@@ -258,7 +262,7 @@ impl Svg {
         self.label("lane halo", "start", LEFT + 8.0, top - 6.0, &format!("{name} ({unit})"));
     }
 
-    fn latency(&mut self, points: &[(f64, f64)]) {
+    fn latency(&mut self, points: &[(f64, f64)], status: &[(f64, Status)]) {
         let (top, bottom) = LATENCY;
         let points: Vec<_> =
             points.iter().copied().filter(|(t, ms)| self.shown(*t) && ms.is_finite() && *ms > 0.0).collect();
@@ -271,9 +275,13 @@ impl Svg {
         let mut d = String::new();
         let mut dots = String::new();
         let mut last = f64::NEG_INFINITY;
+        // Points of one socket are joined.
+        let lost = |from: f64, to: f64| {
+            status.iter().any(|(at, status)| !status.has_socket() && (from..=to).contains(at))
+        };
         for (t, ms) in points {
             let (x, y) = (self.x(t), y(ms.log10()));
-            let verb = if t - last > LONGEST_JOIN { 'M' } else { 'L' };
+            let verb = if dots.is_empty() || lost(last, t) { 'M' } else { 'L' };
             let _ = write!(d, "{verb}{x:.1} {y:.1}");
             let _ = write!(dots, "M{x:.1} {y:.1}h0");
             last = t;

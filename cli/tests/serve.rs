@@ -197,6 +197,34 @@ async fn a_client_that_never_answers_is_dropped_and_others_stay() {
 }
 
 #[tokio::test]
+async fn a_server_that_was_suspended_does_not_blame_its_clients() {
+    let mut serve = Serve::start("--interval 300ms").await;
+    let mut client = serve.client().await;
+    assert!(matches!(timeout(SOON, client.next()).await, Ok(Some(Ok(Message::Ping(_))))));
+    serve.signal("-STOP").await;
+    // Answers the last ping while nobody reads.
+    let nothing = timeout(Duration::from_secs(1), hear(&mut client)).await;
+    assert!(nothing.is_err(), "{nothing:?}");
+    serve.signal("-CONT").await;
+    say(&mut client, "back?").await;
+    expect(&mut client, "back?").await;
+}
+
+#[tokio::test]
+async fn a_reader_of_the_log_that_leaves_does_not_end_the_server() {
+    let mut serve = Serve::start("").await;
+    let Serve { addr, events, .. } = &mut serve;
+    *events =
+        BufReader::new(Command::new("true").stderr(Stdio::piped()).spawn().unwrap().stderr.take().unwrap())
+            .lines();
+    for _ in 0..3 {
+        let mut client = timeout(SOON, connect_async(format!("ws://{addr}"))).await.unwrap().unwrap().0;
+        say(&mut client, "still there?").await;
+        expect(&mut client, "still there?").await;
+    }
+}
+
+#[tokio::test]
 async fn without_a_heartbeat_nobody_is_pinged() {
     let mut serve = Serve::start("--heartbeat none --interval 1ms").await;
     let mut client = serve.client().await;
@@ -334,7 +362,8 @@ async fn a_wrong_flag_is_named_and_exits_2() {
         let output = run(&["serve", "127.0.0.1:0", flag, value]).await;
         let text = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{text}");
-        assert!(text.contains(flag), "{text}");
+        assert!(text.starts_with("everlink: ") && text.contains(flag), "{text}");
+        assert_eq!(text.lines().count(), 1, "{text}");
         assert!(!text.contains('\x1b'), "colour in a pipe: {text}");
     }
 }

@@ -121,6 +121,7 @@ async fn a_burst_to_willing_consumers_costs_nobody_the_connection() {
         }
     };
     tokio::join!(writing, reading);
+    drop((write, read));
     server.stop(1001).await;
     observer.await.unwrap();
 }

@@ -1,5 +1,6 @@
 //! `everlink serve ADDR`.
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -151,10 +152,12 @@ impl Log {
     }
 
     fn line(&self, human: impl Fn() -> String, machine: impl Fn() -> serde_json::Value) {
-        match self.json {
-            true => eprintln!("{}", machine()),
-            false => eprintln!("{}", human()),
-        }
+        let line = match self.json {
+            true => machine().to_string(),
+            false => human(),
+        };
+        // Whoever reads this may have left; that is no reason to stop serving.
+        let _ = writeln!(std::io::stderr(), "{line}");
     }
 }
 

@@ -78,7 +78,7 @@ fn is_well_formed(svg: &str) {
         assert!(!rest[..start].contains('>'), "a bare > before {}", &rest[start..]);
         let end = start + rest[start..].find('>').expect("a tag ends");
         let tag = &rest[start + 1..end];
-        assert!(tag.matches('"').count() % 2 == 0, "{tag}");
+        assert!(tag.matches('"').count().is_multiple_of(2), "{tag}");
         match (tag.strip_prefix('/'), tag.ends_with('/')) {
             (Some(name), _) => assert_eq!(open.pop(), Some(name)),
             (None, true) => {}

@@ -1,0 +1,18 @@
+//! The parts of the `everlink` program.
+//!
+//! ```text
+//!  recorded lines        a client           faults            a server
+//!  [`drawing`]   ──►  (everlink-tokio)  ──►  [`relay`]  ──►  [`serve`]
+//!                             │                                  │
+//!                             └──────►  [`ledger`]  ◄────────────┘     what was accepted, what really arrived
+//!                                       [`timeline`]                   the same as a picture
+//! ```
+//!
+//! This library exists so that the program and its tests share one set of modules; it promises no stable interface.
+
+pub mod drawing;
+pub mod flags;
+pub mod ledger;
+pub mod relay;
+pub mod serve;
+pub mod timeline;

@@ -1,0 +1,201 @@
+//! `everlink serve ADDR`.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde_json::json;
+use tokio::net::TcpListener;
+
+use super::{Heartbeat, Mode, ServeOptions, Server, ServerEvent};
+use crate::flags;
+
+/// RFC 6455, section 7.4.1: an endpoint is going away.
+const GOING_AWAY: u16 = 1001;
+
+/// A WebSocket server to try clients on: it echoes or broadcasts, pings, and drops the dead
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Where to listen: 127.0.0.1:9000, [::1]:9000, localhost:0 (0 takes a free port)
+    addr: String,
+
+    /// Who gets a message
+    #[arg(long, value_enum, default_value = "echo")]
+    mode: Mode,
+
+    /// How dead clients are found
+    #[arg(long, value_enum, default_value = "ws")]
+    heartbeat: Heartbeat,
+
+    /// Time between two rounds of the heartbeat; the silent are dropped after one to two of them
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = flags::positive_duration)]
+    interval: Duration,
+
+    /// Largest message in bytes; a larger one closes its sender with 1009
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = positive)]
+    max_message: usize,
+
+    /// Clients at the same time; one more is refused with HTTP status 503
+    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = positive)]
+    max_connections: usize,
+
+    /// Time for the opening handshake
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = flags::positive_duration)]
+    handshake_timeout: Duration,
+
+    /// Time for clients to answer a close frame
+    #[arg(long, value_name = "TIME", default_value = "3s", value_parser = flags::positive_duration)]
+    close_timeout: Duration,
+
+    /// Messages that may wait for one client; when they are more, it is too slow and closed with 1013
+    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = positive)]
+    queue: usize,
+
+    /// Payload bytes that may wait for one client
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = positive)]
+    queue_bytes: usize,
+
+    /// Events as JSON lines on standard error, for machines
+    #[arg(long)]
+    json: bool,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be more than zero".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("expected a whole number".to_owned()),
+    }
+}
+
+/// Serves until Ctrl-C or SIGTERM, then closes all clients with 1001.
+///
+/// # Errors
+///
+/// When it cannot listen.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let Arguments { addr, json, .. } = arguments;
+    // Before anyone can know that we listen, so that no signal is missed.
+    let mut signal = Signals::new()?;
+    let options = ServeOptions {
+        mode: arguments.mode,
+        heartbeat: arguments.heartbeat,
+        interval: arguments.interval,
+        max_message: arguments.max_message,
+        max_connections: arguments.max_connections,
+        handshake_timeout: arguments.handshake_timeout,
+        close_timeout: arguments.close_timeout,
+        queue_messages: arguments.queue,
+        queue_bytes: arguments.queue_bytes,
+    };
+    let listener = TcpListener::bind(&addr).await.with_context(|| format!("cannot listen on {addr}"))?;
+    let (server, mut events) = Server::start(listener, options)?;
+    let log = Log { json };
+    log.listening(server.local_addr());
+    loop {
+        tokio::select! {
+            event = events.recv() => match event {
+                Some(event) => log.event(&event),
+                None => anyhow::bail!("the server ended by itself"),
+            },
+            () = signal.next() => break,
+        }
+    }
+    log.stopping();
+    let stop = server.stop(GOING_AWAY);
+    let drain = async {
+        while let Some(event) = events.recv().await {
+            log.event(&event);
+        }
+    };
+    tokio::join!(stop, drain);
+    log.stopped();
+    Ok(())
+}
+
+/// What is printed on standard error: lines for people, or JSON lines. Messages themselves are never printed.
+struct Log {
+    json: bool,
+}
+
+impl Log {
+    fn listening(&self, addr: SocketAddr) {
+        self.line(|| format!("listening on ws://{addr}"), || json!({"event": "listening", "addr": addr}));
+    }
+
+    fn stopping(&self) {
+        self.line(|| "stopping".to_owned(), || json!({"event": "stopping"}));
+    }
+
+    fn stopped(&self) {
+        self.line(|| "stopped".to_owned(), || json!({"event": "stopped"}));
+    }
+
+    fn event(&self, event: &ServerEvent) {
+        match event {
+            ServerEvent::Connected { client, path } => self.line(
+                || format!("client {client} connected to {}", path.escape_debug()),
+                || json!({"event": "connected", "client": client, "path": path}),
+            ),
+            ServerEvent::Refused { client, why } => self.line(
+                || format!("client {client} refused: {why}"),
+                || json!({"event": "refused", "client": client, "why": why}),
+            ),
+            // One line a message would be more than anyone reads.
+            ServerEvent::Received { .. } => {}
+            ServerEvent::Disconnected { client, code } => self.line(
+                || format!("client {client} disconnected ({code})"),
+                || json!({"event": "disconnected", "client": client, "code": code}),
+            ),
+        }
+    }
+
+    fn line(&self, human: impl Fn() -> String, machine: impl Fn() -> serde_json::Value) {
+        let line = match self.json {
+            true => machine().to_string(),
+            false => human(),
+        };
+        // Whoever reads this may have left; that is no reason to stop serving.
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+}
+
+/// Ctrl-C and, where there is such a thing, SIGTERM.
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> anyhow::Result<Signals> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Signals {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Signals {
+    fn new() -> anyhow::Result<Signals> {
+        Ok(Signals {})
+    }
+
+    async fn next(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }
+}

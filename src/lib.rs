@@ -1,4 +1,77 @@
-//! everlink
+//! Keeps one logical connection alive over many sockets.
+//!
+//! A [`Link`](link::Link) is a state machine without I/O: it owns no clock, no socket, no thread and no global. You tell it
+//! what happened, and do what it asks. What is hard about staying connected is inside: noticing a dead link, deciding when
+//! to reconnect, keeping what was sent while offline, saying how good the link is. `everlink-tokio` drives it on tokio; for
+//! another runtime, write this loop:
+//!
+//! ```
+//! use everlink::link::{Link, Next};
+//! # use everlink::{link::{Action, Delivery, Input}, time::Instant};
+//! # struct Io; struct Happened;
+//! # impl Happened { fn as_input(&self) -> Input<'_> { Input::Tick } }
+//! # impl Io {
+//! #     fn perform(&mut self, _: Action, _: &mut Link<Vec<u8>>) {}
+//! #     async fn next(&mut self, _: Option<Instant>) -> Option<Happened> { None }
+//! #     fn now(&self) -> Instant { Instant::ORIGIN }
+//! #     fn deliver(&mut self, _: Delivery<'_>) {}
+//! # }
+//!
+//! async fn run(link: &mut Link<Vec<u8>>, io: &mut Io) {
+//!     loop {
+//!         let deadline = match link.poll() {
+//!             Next::Do(action) => {
+//!                 io.perform(action, link); // open, close, abandon, ping, flush; or tell the user
+//!                 continue;
+//!             }
+//!             Next::Wait(instant) => Some(instant),
+//!             Next::Idle => None,
+//!         };
+//!         // Whatever happens first: a socket speaks, the user acts, the deadline comes (a tick).
+//!         let Some(happened) = io.next(deadline).await else { return };
+//!         for delivery in link.handle(io.now(), happened.as_input()) {
+//!             io.deliver(delivery); // a message for the application
+//!         }
+//!     }
+//! }
+//! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
+//! #     let mut link = Link::new(Default::default(), 1).unwrap();
+//! #     run(&mut link, &mut Io).await;
+//! # });
+//! ```
+//!
+//! That is all of the protocol between a link and its adapter. Time is what the inputs say it is ([`time`]), so all of it
+//! can be tested without waiting: `examples/outage.rs` plays an outage of half a minute in no time.
+//!
+//! # Rules
+//!
+//! 1. Only inputs carry time. Polling does no protocol work.
+//! 2. [`handle`](link::Link::handle) never fails and never panics; what is hostile, late or stale is counted and ignored.
+//! 3. Outputs are derived from state: one slot for each kind, a fixed order, bounded memory. Two inputs may be handled before
+//!    the outputs are drained.
+//! 4. What to do and how long to wait are one answer ([`Next`](link::Next)).
+//! 5. Ticks are idempotent: a driver that sleeps exactly to the deadline behaves as one that ticks all the time.
+//! 6. Every socket has an [`Epoch`](link::Epoch), and what an old one says is ignored. At most two sockets exist.
+//! 7. Chance comes from a seed that the caller gives. Same seed and same inputs, same outputs, on every platform.
+//! 8. Nothing is allocated after a link is made. Every queue has a bound, and every bound a policy.
+//!
+//! # The house
+//!
+//! | floor | modules | what lives there |
+//! | --- | --- | --- |
+//! | machines | [`link`] | the client's end of a logical connection |
+//! | wire | [`wire`] | what bytes mean |
+//! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`metrics`] | one concern each, usable alone |
+//! | ground | [`time`], [`rng`], [`error`] | |
+//! | beside | `trace` | record and replay (feature `serde`) |
+//!
+//! A module uses only what stands on a lower floor.
+//!
+//! # Features
+//!
+//! None changes behaviour; each adds. `alloc`: [`Link::new`](link::Link::new) makes its own slots. `std` (default): implies
+//! `alloc`. `serde`: configuration, metrics, states and operations as data, and `trace`. `defmt`: formatting on
+//! microcontrollers.
 #![no_std]
 
 #[cfg(feature = "alloc")]

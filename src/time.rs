@@ -88,7 +88,7 @@ impl From<Instant> for u64 {
 
 impl core::fmt::Debug for Instant {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{:?}", Duration::from_micros(self.micros()))
+        Duration::from_micros(self.micros()).fmt(f)
     }
 }
 

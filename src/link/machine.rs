@@ -75,8 +75,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
             Phase::Opening(opening) => self.core.abandon_opening(&opening),
             Phase::Open(mut socket) => {
-                let doubtful = socket.heartbeat.is_suspect() || socket.heartbeat.is_probing();
-                if doubtful || !self.core.online {
+                if socket.is_doubtful() || !self.core.online {
                     self.core.metrics.disconnected(self.core.now);
                     self.core.abandon_socket(socket.epoch);
                     self.core.outbox.doubt(self.arena);

@@ -206,11 +206,13 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         let core = &mut self.core;
         core.rest = None;
         let Phase::Open(socket) = &mut core.phase else { return None };
-        if socket.epoch != epoch || !core.online {
+        if socket.epoch != epoch {
             return None;
         }
         let idle = core.outbox.in_flight() == 0;
-        let Some(sending) = core.outbox.take(&mut self.arena) else {
+        let may_send = core.online && socket.may_send();
+        let taken = if may_send { core.outbox.take(&mut self.arena) } else { None };
+        let Some(sending) = taken else {
             socket.flush = Flush::Ready;
             return None;
         };

@@ -32,7 +32,11 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
 
     fn flush(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.core.phase else { return None };
-        if !self.core.online || socket.flush == Flush::Asked || self.core.outbox.queued() == 0 {
+        if !self.core.online
+            || !socket.may_send()
+            || socket.flush == Flush::Asked
+            || self.core.outbox.queued() == 0
+        {
             return None;
         }
         socket.flush = Flush::Asked;

@@ -84,6 +84,17 @@ impl Socket {
             linger: None,
         }
     }
+
+    /// Whether messages may leave on it. Not while it is in doubt: what a dead socket takes is lost, and a healthy one will
+    /// prove itself within a round trip.
+    pub(super) fn may_send(&self) -> bool {
+        !self.is_doubtful()
+    }
+
+    /// Whether a sign of life is overdue, or was asked for urgently and has not come yet.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.heartbeat.is_suspect() || self.heartbeat.is_probing()
+    }
 }
 
 /// The one socket that may exist beside the current one.

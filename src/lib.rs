@@ -63,14 +63,15 @@
 //! | wire | [`wire`] | what bytes mean |
 //! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`metrics`] | one concern each, usable alone |
 //! | ground | [`time`], [`rng`], [`error`] | |
-//! | beside | `trace` | record and replay (feature `serde`) |
+//! | beside | `trace`, `sim` | record and replay (feature `serde`); a simulated world for tests (feature `sim`) |
 //!
 //! A module uses only what stands on a lower floor.
 //!
 //! # Features
 //!
 //! None changes behaviour; each adds. `alloc`: [`Link::new`](link::Link::new) makes its own slots. `std` (default): implies
-//! `alloc`. `serde`: configuration, metrics, states and operations as data, and `trace`. `defmt`: formatting on
+//! `alloc`. `serde`: configuration, metrics, states and operations as data, and `trace`. `sim`: a virtual clock
+//! and a seeded network. `defmt`: formatting on
 //! microcontrollers.
 #![no_std]
 
@@ -89,6 +90,8 @@ pub mod metrics;
 pub mod outbox;
 pub mod quality;
 pub mod rng;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod time;
 #[cfg(feature = "serde")]
 pub mod trace;

@@ -23,7 +23,11 @@ pub fn run() {
         print(&format!("send_and_flush_64B_{slots}_slots"), nanoseconds(20_000, || bed.send()), "ns");
         // The same with a queue that is nearly full all the time: what the size of the queue costs.
         bed.fill(slots - 1);
-        print(&format!("send_and_flush_64B_{slots}_slots_full"), nanoseconds(20_000, || bed.send_one()), "ns");
+        print(
+            &format!("send_and_flush_64B_{slots}_slots_full"),
+            nanoseconds(20_000, || bed.send_one()),
+            "ns",
+        );
     }
     print("link_8_slots", size_of::<Link<Payload, [Slot<Payload>; 8]>>() as f64, "bytes");
     for slots in [100, 100_000] {

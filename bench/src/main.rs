@@ -1,7 +1,11 @@
 //! Measures everlink. Each figure is one line: `name everlink=… unit=…`, with `peer=…:NAME ratio=…` where there is a peer.
 
+mod herd;
 mod link;
 mod measure;
+mod plot;
+
+use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
@@ -16,10 +20,17 @@ struct Arguments {
 enum What {
     /// A link's steps, in nanoseconds, and its memory.
     Link,
+    /// What a server meets after an outage (simulated).
+    Herd {
+        /// Writes a plot to this SVG file.
+        #[arg(long)]
+        plot: Option<PathBuf>,
+    },
 }
 
 fn main() {
     match Arguments::parse().what {
         What::Link => link::run(),
+        What::Herd { plot } => herd::run(plot.as_deref()),
     }
 }

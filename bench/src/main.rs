@@ -4,6 +4,7 @@ mod herd;
 mod link;
 mod measure;
 mod plot;
+mod recovery;
 
 use std::path::PathBuf;
 
@@ -26,11 +27,21 @@ enum What {
         #[arg(long)]
         plot: Option<PathBuf>,
     },
+    /// How soon an outage is noticed and over (simulated).
+    Recovery {
+        /// Writes a plot to this SVG file.
+        #[arg(long)]
+        plot: Option<PathBuf>,
+        /// Only the outage of this seed, of each scenario.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
 }
 
 fn main() {
     match Arguments::parse().what {
         What::Link => link::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
+        What::Recovery { plot, seed } => recovery::run(plot.as_deref(), seed),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use everlink::link::{Action, Close, Config, Epoch, Event, Failure, Input, Link, Next, State};
+use everlink::link::{Action, Close, Config, Epoch, Event, Failure, Input, Link, Next, State, Status};
 use everlink::outbox::{Kind, Message};
 use everlink::time::Instant;
 
@@ -69,8 +69,11 @@ impl Bed {
     }
 }
 
+/// Something done to a link, and its name.
+type Named = (&'static str, fn(&mut Bed));
+
 /// Every state, and how a link gets there.
-const STATES: [(&str, fn(&mut Bed)); 10] = [
+const STATES: [Named; 10] = [
     ("Stopped", |_| {}),
     ("Opening", |bed| bed.input(Input::Start)),
     ("Waiting", |bed| {
@@ -113,7 +116,7 @@ const STATES: [(&str, fn(&mut Bed)); 10] = [
 ];
 
 /// Every input that can change a state, with the words that the diagram uses for it.
-const INPUTS: [(&str, fn(&mut Bed)); 20] = [
+const INPUTS: [Named; 20] = [
     ("start", |bed| bed.input(Input::Start)),
     ("stop", |bed| bed.input(Input::Stop { linger: Duration::ZERO })),
     ("time passes", |bed| {
@@ -126,6 +129,9 @@ const INPUTS: [(&str, fn(&mut Bed)); 20] = [
         }
     }),
     ("slow pong", |bed| {
+        if !matches!(bed.link.status(), Status::Connected | Status::Degraded) {
+            return;
+        }
         bed.now = bed.now + Duration::from_millis(700);
         bed.input(Input::Visible);
         bed.now = bed.now + Duration::from_millis(900);
@@ -176,7 +182,7 @@ fn in_state(reach: fn(&mut Bed)) -> Bed {
 
 /// What each state becomes by each input.
 fn matrix() -> Vec<(&'static str, Vec<&'static str>)> {
-    let row = |(state, reach): &(&'static str, fn(&mut Bed))| {
+    let row = |(state, reach): &Named| {
         let after = INPUTS.iter().map(|(_, input)| {
             let mut bed = in_state(*reach);
             input(&mut bed);

@@ -60,7 +60,7 @@ pub struct Config {
     #[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))]
     pub timeout: Duration,
     /// Derive the deadline of an answer from the measured round trips (RFC 6298: SRTT + 4·RTTVAR, doubled after each
-    /// missed answer), between `min_timeout` and the larger of `timeout` and `interval`.
+    /// missed answer), between `min_timeout` and the larger of `timeout` and `interval` (or `min_timeout`, if that is larger still).
     pub adaptive: bool,
     /// The adaptive deadline is never shorter than this.
     #[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))]
@@ -133,7 +133,7 @@ impl Config {
 
     /// The longest deadline that an adaptive answer may get.
     fn longest(&self) -> u64 {
-        micros(self.timeout.max(self.interval))
+        micros(self.timeout.max(self.interval).max(self.min_timeout))
     }
 }
 
@@ -268,16 +268,11 @@ impl Heartbeat {
     }
 
     /// Asks at once, with a short deadline, whether the other end is there: the network came back, the page became visible,
-    /// or the machine woke up. `None` where an urgent answer is already awaited, or where only the server may ping; then
-    /// the server's silence is counted from `now`.
+    /// or the machine woke up. `None` where an urgent answer is already awaited, or where only the server may ping.
     pub fn probe(&mut self, config: &Config, now: Instant) -> Option<u32> {
-        if !config.pings() {
-            self.quiet_since = now;
-            return None;
-        }
         match self.probe {
             Some(Probe { urgent: true, due: Some(_), .. }) => None,
-            _ => Some(self.ping(config, now, true)),
+            _ => config.pings().then(|| self.ping(config, now, true)),
         }
     }
 

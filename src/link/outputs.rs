@@ -145,7 +145,10 @@ impl Core {
                 [
                     beat.map(|(at, due)| (at, Wake::Heartbeat(due))),
                     stalls.then(|| (socket.progress + config.stall_after, Wake::Stall)),
-                    socket.linger.map(|at| (at, Wake::Linger)),
+                    socket.linger.map(|at| {
+                        // A cancelled message may have been the last one to wait for.
+                        (if self.outbox.is_empty() { self.now } else { at }, Wake::Linger)
+                    }),
                 ]
             }
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => [None, None, None],

@@ -24,9 +24,17 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) at: Instant,
+    /// Before this, only the user's start makes an attempt: the server asked for it.
+    pub(super) earliest: Instant,
     pub(super) cause: Cause,
     /// Whether the user was told.
     pub(super) told: bool,
+}
+
+impl Waiting {
+    pub(super) const fn until(at: Instant, cause: Cause) -> Waiting {
+        Waiting { at, earliest: Instant::ORIGIN, cause, told: false }
+    }
 }
 
 /// A socket that is being opened.
@@ -53,6 +61,8 @@ pub(super) struct Socket {
     pub(super) pong: bool,
     /// Whether the adapter may be asked to pull.
     pub(super) flush: Flush,
+    /// Payload bytes that the socket has taken.
+    pub(super) written: u64,
     /// When what was handed over last moved on.
     pub(super) progress: Instant,
     pub(super) stalled: bool,
@@ -79,6 +89,7 @@ impl Socket {
             ping: None,
             pong: false,
             flush: Flush::Ready,
+            written: 0,
             progress: now,
             stalled: false,
             linger: None,

@@ -386,8 +386,8 @@ impl Heartbeat {
 
     /// Whether an urgent ping has been sent whose answer is still due.
     #[must_use]
-    pub fn is_probing(&self) -> bool {
-        self.probe.is_some_and(|probe| probe.urgent && probe.due.is_some())
+    pub const fn is_probing(&self) -> bool {
+        matches!(self.probe, Some(Probe { urgent: true, due: Some(_), .. }))
     }
 
     /// The smoothed round trip (SRTT), once one was measured.

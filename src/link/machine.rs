@@ -76,7 +76,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
             Phase::Opening(opening) => self.core.abandon_opening(&opening),
             Phase::Open(mut socket) => {
-                if self.is_well(&socket) && !linger.is_zero() && !self.core.outbox.is_empty() {
+                if self.core.online && socket.is_well() && !linger.is_zero() && !self.core.outbox.is_empty() {
                     socket.linger = Some(self.core.now + linger);
                     self.core.phase = Phase::Open(socket);
                     return;
@@ -87,14 +87,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         self.core.outbox.stop(self.arena);
     }
 
-    /// Whether there is no reason to think that the socket is dead.
-    fn is_well(&self, socket: &Socket) -> bool {
-        self.core.online && !socket.heartbeat.is_suspect() && !socket.heartbeat.is_probing()
-    }
-
     /// Lets the last socket go: properly if it is well; a dead one is not negotiated with.
     fn part(&mut self, socket: &Socket) {
-        if self.is_well(socket) {
+        if self.core.online && socket.is_well() {
             self.close(socket, NORMAL);
         } else {
             self.core.metrics.disconnected(self.core.now);

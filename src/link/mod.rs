@@ -210,7 +210,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     }
 
     /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls
-    /// it after [`Action::Flush`] as long as its socket takes frames.
+    /// it after [`Action::Flush`] as long as its socket takes frames. A suspect socket gets none, until it proves itself.
     pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
         let core = &mut self.core;
         core.rest = None;
@@ -219,7 +219,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             return None;
         }
         let idle = core.outbox.in_flight() == 0;
-        let sending = if core.online { core.outbox.take(&mut self.arena) } else { None };
+        let may = core.online && socket.is_well();
+        let sending = if may { core.outbox.take(&mut self.arena) } else { None };
         let Some(sending) = sending else {
             socket.flush = Flush::Ready;
             return None;

@@ -32,7 +32,8 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
 
     fn flush(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.core.phase else { return None };
-        if !self.core.online || socket.flush == Flush::Asked || self.core.outbox.queued() == 0 {
+        let may = self.core.online && socket.is_well() && socket.flush == Flush::Ready;
+        if !may || self.core.outbox.queued() == 0 {
             return None;
         }
         socket.flush = Flush::Asked;

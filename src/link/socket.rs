@@ -95,6 +95,12 @@ impl Socket {
             linger: None,
         }
     }
+
+    /// Whether there is no reason to think that it is dead. If there is, nothing more is handed to it: it would be lost in
+    /// the buffers on the way.
+    pub(super) const fn is_well(&self) -> bool {
+        !self.heartbeat.is_suspect() && !self.heartbeat.is_probing()
+    }
 }
 
 /// The one socket that may exist beside the current one.

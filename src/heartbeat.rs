@@ -194,6 +194,8 @@ struct Probe {
     /// When its answer is overdue; `None` once another sign of life came: then it is still a sample, but no suspicion.
     due: Option<Instant>,
     urgent: bool,
+    /// Time that does not count passed since it was sent: its answer measures nothing.
+    held: bool,
 }
 
 impl Heartbeat {
@@ -290,7 +292,7 @@ impl Heartbeat {
             })
         };
         let due = (!self.paused).then_some(now + Duration::from_micros(timeout));
-        self.probe = Some(Probe { nonce: self.last_nonce, sent: now, due, urgent });
+        self.probe = Some(Probe { nonce: self.last_nonce, sent: now, due, urgent, held: false });
         self.last_nonce
     }
 
@@ -310,12 +312,10 @@ impl Heartbeat {
     /// not the last ping's proves life and measures nothing.
     pub fn pong(&mut self, config: &Config, now: Instant, nonce: Option<u32>) -> Option<Duration> {
         self.alive(now);
-        let certain = match nonce {
-            Some(nonce) => self.probe.is_some_and(|probe| probe.nonce == nonce),
-            None => self.open_pings == 1,
-        };
+        let alone = self.open_pings == 1;
         self.open_pings = self.open_pings.saturating_sub(1);
-        let probe = self.probe.take_if(|_| certain)?;
+        let probe =
+            self.probe.take_if(|probe| !probe.held && nonce.map_or(alone, |nonce| probe.nonce == nonce))?;
         if nonce.is_some() {
             self.open_pings = 0;
         }
@@ -358,11 +358,13 @@ impl Heartbeat {
         }
     }
 
-    /// Time until `now` is not to count as silence (the network was known to be off, the process did not run).
+    /// Time until `now` is not to count, as silence or as a round trip (the network was known to be off, the process did not
+    /// run).
     pub fn hold_until(&mut self, now: Instant) {
         self.quiet_since = self.quiet_since.max(now);
         self.unanswered_send = self.unanswered_send.map(|_| now);
         if let Some(probe) = &mut self.probe {
+            probe.held = true;
             probe.due = probe.due.map(|due| due.max(now + due.since(probe.sent)));
         }
     }

@@ -36,21 +36,24 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         self.core.now = now;
         let deadline = self.core.wake(self.config, self.core.outbox.next_expiry(self.arena));
         let late = deadline.is_some_and(|(at, _)| now.since(at) > self.config.suspended_after);
+        let woke = late || matches!(input, Input::Suspended(_));
+        if woke {
+            self.woke();
+        }
         let mut delivery = None;
         match input {
             Input::Start => self.start(),
             Input::Stop { linger } => self.stop(linger),
-            Input::Tick => {}
+            Input::Tick | Input::Suspended(_) => {}
             Input::Socket(epoch, event) => delivery = self.socket(epoch, event),
             Input::Online => self.online(),
             Input::Offline => self.offline(),
             Input::Visible => self.visible(),
             Input::Hidden => self.set_hidden(true),
-            Input::Suspended(_) => self.woke(),
             Input::WallClock(since_1970) => self.core.wall_clock = Some((now, since_1970)),
         }
-        if late && !matches!(input, Input::Suspended(_)) {
-            self.woke();
+        if woke && self.core.online {
+            self.probe();
         }
         self.fire();
         Deliveries(delivery)
@@ -171,9 +174,6 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Phase::Open(socket) => {
                 socket.progress = now;
                 socket.heartbeat.hold_until(now);
-                if self.core.online {
-                    self.probe();
-                }
             }
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
         }

@@ -4,7 +4,7 @@ mod harness;
 
 use core::time::Duration;
 
-use everlink::link::{Event, Failure, Input, State, Status};
+use everlink::link::{Action, Event, Failure, Input, State, Status};
 use everlink::outbox::Outcome;
 use everlink::quality::Quality;
 use harness::{Door, Script, ms, s};
@@ -223,11 +223,8 @@ fn stopping_and_starting_over_and_over_leaves_at_most_two_sockets() {
     }
     let (mut open, mut most) = (0_i32, 0);
     for (_, action) in &script.actions {
-        match action {
-            everlink::link::Action::Open { .. } => open += 1,
-            everlink::link::Action::Abandon { .. } => open -= 1,
-            _ => {}
-        }
+        open += i32::from(matches!(action, Action::Open { .. }));
+        open -= i32::from(matches!(action, Action::Abandon { .. }));
         most = most.max(open);
     }
     assert_eq!(most, 2);

@@ -1,4 +1,5 @@
 //! Configurations that cannot work are refused by an error that names the field.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may be blunt")]
 
 use core::time::Duration;
 

@@ -1,4 +1,5 @@
 //! The heartbeat alone: pings, answers that are due, and silence.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may be blunt")]
 
 mod harness;
 

@@ -13,6 +13,7 @@ use proptest::prelude::*;
 
 const REGRESSIONS: &str = "proptest-regressions/rules.txt";
 
+#[expect(clippy::expect_used, reason = "a test may be blunt")]
 fn books(config: everlink::link::Config, seed: u64) -> Books<Link<Vec<u8>>> {
     Books::new(Link::new(config, seed).expect("the generator makes configurations that work"))
 }

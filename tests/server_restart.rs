@@ -70,10 +70,8 @@ fn the_count_is_reset_by_a_socket_that_spoke_and_stayed() {
         script.until(3_300 + up);
         let socket = u32::try_from(script.opens().len()).unwrap_or(1);
         script.close(socket, None);
-        match script.state() {
-            State::Waiting { attempt, .. } => attempt,
-            state => panic!("{state:?}"),
-        }
+        let State::Waiting { attempt, .. } = script.state() else { panic!("{:?}", script.state()) };
+        attempt
     };
     assert_eq!(next(4_900, true), 3, "it was up for too short a time");
     assert_eq!(next(5_100, true), 1);

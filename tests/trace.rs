@@ -1,4 +1,5 @@
 //! A recorded history replays to the same answers, and a trace that cannot be trusted says where.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may be blunt")]
 #![cfg(feature = "serde")]
 
 mod harness;
@@ -173,7 +174,6 @@ fn an_answer_that_differs_is_reported_with_both_and_its_byte() {
     let mut recorder = Recorder::new(&Config::default(), 7, |part: &[u8]| bytes.extend_from_slice(part));
     recorder.record(at(5), Step::Polled(Next::Idle));
     recorder.record(at(6), Step::Polled(Next::Wait(at(9))));
-    drop(recorder);
     let (_, mut reader) = Reader::new(&bytes).expect("the header is whole");
     let first = reader.next().expect("a record").expect("whole");
     assert_eq!(first, Record { after: 5_000, step: Step::Polled(Next::Idle) });
@@ -188,7 +188,7 @@ fn an_impossible_configuration_is_refused_with_its_field() {
     let mut config = Config::default();
     config.heartbeat.misses = 0;
     let mut bytes = Vec::new();
-    drop(Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part)));
+    let _ = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
     let error = replay(&bytes).expect_err("it cannot work");
     assert!(error.to_string().contains("heartbeat.misses"), "{error}");
 }
@@ -198,6 +198,6 @@ fn a_queue_that_a_damaged_header_makes_huge_takes_no_memory() {
     let mut config = Config::default();
     config.outbox.messages = u32::MAX;
     let mut bytes = Vec::new();
-    drop(Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part)));
+    let _ = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
     assert_eq!(replay(&bytes).map(|replayed| replayed.records), Ok(0));
 }

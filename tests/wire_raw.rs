@@ -29,11 +29,13 @@ const ANSWERED: (usize, bool) = (1, false);
 const SWALLOWED: (usize, bool) = (0, false);
 const DELIVERED: (usize, bool) = (0, true);
 
+type Row = (Style, Mode, &'static [u8], (usize, bool));
+
 #[test]
 fn what_is_a_ping_a_pong_and_a_message() {
     use Mode::{Both, Client, Off, Server};
     use Style::{Bytes, Json, Websocket};
-    let table: &[(Style, Mode, &[u8], (usize, bool))] = &[
+    let table: &[Row] = &[
         (Websocket, Client, &[1], DELIVERED),
         (Websocket, Server, br#"{"type":"ping"}"#, DELIVERED),
         (Bytes, Server, &[1], ANSWERED),

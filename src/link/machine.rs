@@ -533,14 +533,14 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     fn fire_open(&mut self) {
         let Phase::Open(socket) = &mut self.core.phase else { return };
         let now = self.core.now;
-        if let Some(until) = socket.linger {
-            if until <= now || self.core.outbox.is_empty() {
-                if let Some(socket) = self.take_socket() {
-                    self.part(&socket);
-                    self.core.outbox.stop(self.arena);
-                }
-                return;
+        if let Some(until) = socket.linger
+            && (until <= now || self.core.outbox.is_empty())
+        {
+            if let Some(socket) = self.take_socket() {
+                self.part(&socket);
+                self.core.outbox.stop(self.arena);
             }
+            return;
         }
         if !self.core.online {
             return;

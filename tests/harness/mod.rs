@@ -7,6 +7,8 @@
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::std_instead_of_alloc,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
@@ -440,12 +442,13 @@ fn line(at: Instant, action: &Action) -> String {
     format!("{} {what}", millis(at))
 }
 
-/// Cases and where their regressions are kept.
+/// How many cases (`PROPTEST_CASES` says otherwise), and where their regressions are kept.
 pub fn proptest_config(name: &'static str, cases: u32) -> proptest::test_runner::Config {
     use proptest::test_runner::{Config, FileFailurePersistence};
+    let usual = Config::default();
     Config {
-        cases,
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() { usual.cases } else { cases },
         failure_persistence: Some(Box::new(FileFailurePersistence::Direct(name))),
-        ..Config::default()
+        ..usual
     }
 }

@@ -12,7 +12,7 @@ use everlink::metrics::Report;
 use everlink::outbox::{Key, Kind, Message, MessageId, Outcome, Policy, Priority, Refused, Settlement};
 use everlink::time::Instant;
 use everlink::wire::Wire;
-use everlink::wire::raw::Style;
+use everlink::wire::raw::{self, Style};
 use proptest::prelude::*;
 
 /// What random operations are done to: a link, recorded or not.
@@ -267,10 +267,10 @@ pub fn configs() -> impl Strategy<Value = Config> {
         .prop_map(
             |(mode, style, candidate, policy, jitter, messages, attempts, [adaptive, any, open])| {
                 let mut config = Config::default();
-                let mut raw = everlink::wire::raw::Config::default();
+
                 // The same byte both ways cannot work where both ends ping.
-                raw.heartbeat = if mode == Mode::Both && style == Style::Bytes { Style::Json } else { style };
-                config.wire = Wire::Raw(raw);
+                let heartbeat = if mode == Mode::Both && style == Style::Bytes { Style::Json } else { style };
+                config.wire = Wire::Raw(raw::Config { heartbeat, ..raw::Config::default() });
                 config.heartbeat.mode = mode;
                 config.heartbeat.adaptive = adaptive;
                 config.heartbeat.any_inbound = any;
@@ -371,10 +371,10 @@ impl<L: Driven> Books<L> {
             Step::Socket(of, what) => self.happen(self.epoch(*of), what),
             Step::Send { len, priority, ttl, key } => self.send(*len, *priority, *ttl, *key),
             Step::Cancel(back) => {
-                if let Some((id, _)) = self.ledger.iter().rev().nth(*back).copied() {
-                    if self.link.cancel(id) {
-                        self.settle(Settlement { id, outcome: Outcome::Cancelled });
-                    }
+                if let Some((id, _)) = self.ledger.iter().rev().nth(*back).copied()
+                    && self.link.cancel(id)
+                {
+                    self.settle(Settlement { id, outcome: Outcome::Cancelled });
                 }
             }
             Step::Pull(of, most) => self.pull(self.epoch(*of), *most),

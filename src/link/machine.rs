@@ -9,8 +9,10 @@ use super::policy::Verdict;
 use super::socket::{Candidacy, Closing, Flush, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
 use super::{Core, Deliveries, Delivery};
+use crate::backoff;
 use crate::heartbeat::Beat;
 use crate::outbox::{Arena, Kind, Slots};
+use crate::quality::Quality;
 use crate::time::Instant;
 use crate::wire::Incoming;
 
@@ -35,21 +37,24 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         self.core.now = now;
         let deadline = self.core.wake(self.config, self.core.outbox.next_expiry(self.arena));
         let late = deadline.is_some_and(|(at, _)| now.since(at) > self.config.suspended_after);
+        let woke = (late && !self.is_excused()) || matches!(input, Input::Suspended(_));
+        if woke {
+            self.woke();
+        }
         let mut delivery = None;
         match input {
             Input::Start => self.start(),
             Input::Stop { linger } => self.stop(linger),
-            Input::Tick => {}
+            Input::Tick | Input::Suspended(_) => {}
             Input::Socket(epoch, event) => delivery = self.socket(epoch, event),
             Input::Online => self.online(),
             Input::Offline => self.offline(),
             Input::Visible => self.visible(),
             Input::Hidden => self.set_hidden(true),
-            Input::Suspended(_) => self.woke(),
             Input::WallClock(since_1970) => self.core.wall_clock = Some((now, since_1970)),
         }
-        if late && !self.is_probing() {
-            self.woke();
+        if woke && self.core.online {
+            self.probe();
         }
         self.fire();
         Deliveries(delivery)
@@ -62,7 +67,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {
                 self.core.backoff.reset();
                 self.core.phase =
-                    Phase::Waiting(Waiting { at: self.core.now, cause: Cause::Offline, told: true });
+                    Phase::Waiting(Waiting { told: true, ..Waiting::until(self.core.now, Cause::Offline) });
             }
             Phase::Opening(_) => {}
             Phase::Open(socket) => socket.linger = None,
@@ -75,20 +80,27 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
             Phase::Opening(opening) => self.core.abandon_opening(&opening),
             Phase::Open(mut socket) => {
-                if socket.is_doubtful() || !self.core.online {
-                    self.core.metrics.disconnected(self.core.now);
-                    self.core.abandon_socket(socket.epoch);
-                    self.core.outbox.doubt(self.arena);
-                } else if linger.is_zero() || self.core.outbox.is_empty() {
-                    self.close(&socket, NORMAL);
-                } else {
+                if self.core.online && socket.is_well() && !linger.is_zero() && !self.core.outbox.is_empty() {
                     socket.linger = Some(self.core.now + linger);
                     self.core.phase = Phase::Open(socket);
                     return;
                 }
+                self.part(&socket);
             }
         }
         self.core.outbox.stop(self.arena);
+    }
+
+    /// Lets the last socket go: properly if it is well; a dead one is not negotiated with.
+    fn part(&mut self, socket: &Socket) {
+        if self.core.online && socket.is_well() {
+            self.close(socket, NORMAL);
+        } else {
+            self.core.metrics.disconnected(self.core.now);
+            self.core.quality.reset();
+            self.core.abandon_socket(socket.epoch);
+            self.core.outbox.doubt(self.arena);
+        }
     }
 
     /// Begins a proper close. What was handed to the socket may still be reported as written.
@@ -127,16 +139,21 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if let Phase::Opening(opening) = &self.core.phase {
             let opening = Opening { ..*opening };
             self.core.abandon_opening(&opening);
-            self.core.phase =
-                Phase::Waiting(Waiting { at: self.core.now, cause: Cause::Offline, told: false });
+            self.core.phase = Phase::Waiting(Waiting::until(self.core.now, Cause::Offline));
         }
     }
 
     fn visible(&mut self) {
         let back = self.core.hidden;
         self.set_hidden(false);
-        match self.core.phase {
-            Phase::Open(_) if self.core.online => self.probe(),
+        match &mut self.core.phase {
+            Phase::Open(socket) if self.core.online => {
+                if back {
+                    // What silence was too long for a hidden page is not for a visible one.
+                    socket.heartbeat.hold_until(self.core.now);
+                }
+                self.probe();
+            }
             Phase::Waiting(_) if back => self.retry_soon(),
             Phase::Open(_) | Phase::Waiting(_) | Phase::Stopped | Phase::Failed(_) | Phase::Opening(_) => {}
         }
@@ -158,12 +175,15 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Phase::Open(socket) => {
                 socket.progress = now;
                 socket.heartbeat.hold_until(now);
-                if self.core.online {
-                    self.probe();
-                }
             }
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
         }
+    }
+
+    /// Whether lateness has excused the same unanswered ping before: then it is no sleep that keeps the answer away, but
+    /// timers that are always late, as those of a hidden tab are.
+    fn is_excused(&self) -> bool {
+        matches!(&self.core.phase, Phase::Open(socket) if socket.heartbeat.is_excused())
     }
 
     fn probe(&mut self) {
@@ -173,19 +193,20 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         }
     }
 
-    fn is_probing(&self) -> bool {
-        matches!(&self.core.phase, Phase::Open(socket) if socket.heartbeat.is_probing())
-    }
-
-    /// There is reason to hope: the next attempt comes after a short jitter of its own, if it would not come sooner.
+    /// There is reason to hope: the next attempt comes after a short jitter of its own, if it would not come sooner, but
+    /// not before the time that the server asked for.
     fn retry_soon(&mut self) {
         let soon = self.core.now + self.core.rng.between(Duration::ZERO, self.config.backoff.online_jitter);
-        let (at, cause) = match &self.core.phase {
-            Phase::Waiting(Waiting { at, cause, .. }) if *at > self.core.now => (soon.min(*at), *cause),
-            Phase::Waiting(Waiting { cause, .. }) | Phase::Failed(cause) => (soon, *cause),
+        let waiting = match &self.core.phase {
+            Phase::Waiting(Waiting { at, earliest, cause, .. }) => {
+                let soon = soon.max(*earliest);
+                let at = if *at > self.core.now { soon.min(*at) } else { soon };
+                Waiting { earliest: *earliest, ..Waiting::until(at, *cause) }
+            }
+            Phase::Failed(cause) => Waiting::until(soon, *cause),
             Phase::Stopped | Phase::Opening(_) | Phase::Open(_) => return,
         };
-        self.core.phase = Phase::Waiting(Waiting { at, cause, told: false });
+        self.core.phase = Phase::Waiting(waiting);
     }
 
     // What a socket says.
@@ -269,9 +290,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             }
             Event::Frame { kind, data } => return self.frame(kind, data),
             Event::Written(total) => {
-                let before = self.core.outbox.in_flight_bytes();
+                let before = self.core.outbox.in_flight();
                 self.core.outbox.written(self.arena, total);
-                if self.core.outbox.in_flight_bytes() < before || self.core.outbox.in_flight() == 0 {
+                // A part of a large message is progress too.
+                if total > socket.written || self.core.outbox.in_flight() < before {
+                    socket.written = socket.written.max(total);
                     socket.progress = now;
                     socket.stalled = false;
                 }
@@ -286,18 +309,23 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                     self.lost(&socket, Cause::Violation(code), None);
                 }
             }
-            Event::Closed(close) => {
-                if close.code == Some(TOO_BIG) {
-                    self.core.outbox.discard_largest_in_flight(self.arena);
-                }
-                if let Some(socket) = self.take_socket() {
-                    self.core.metrics.disconnected(now);
-                    self.lost(&socket, cause_of(close), close.retry_after);
-                }
-            }
-            Event::Opened | Event::Failed(_) => self.core.metrics.counts.stale_inputs += 1,
+            Event::Closed(close) => self.dropped(close),
+            // It was open before; so it is gone now.
+            Event::Failed(_) => self.dropped(Close::default()),
+            Event::Opened => self.core.metrics.counts.stale_inputs += 1,
         }
         None
+    }
+
+    /// The current, open socket was closed by the other end or by the path.
+    fn dropped(&mut self, close: Close<'_>) {
+        if close.code == Some(TOO_BIG) {
+            self.core.outbox.discard_largest_in_flight(self.arena);
+        }
+        if let Some(socket) = self.take_socket() {
+            self.core.metrics.disconnected(self.core.now);
+            self.lost(&socket, cause_of(close), close.retry_after);
+        }
     }
 
     fn frame<'f>(&mut self, kind: Kind, data: &'f [u8]) -> Option<Delivery<'f>> {
@@ -325,6 +353,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.metrics.counts.pongs_received += 1;
             self.core.metrics.latency(rtt);
             self.core.quality.sample(&self.config.quality, rtt);
+            socket.heartbeat.set_watchful(self.core.quality.quality() >= Quality::Degraded);
         }
         self.heard();
     }
@@ -341,6 +370,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 
     fn opened(&mut self, epoch: Epoch) {
         self.core.metrics.connected(self.core.now);
+        // What a candidate's predecessor had not written goes back; what this socket writes is counted from 0.
+        self.core.outbox.requeue(self.arena);
         self.core.phase = Phase::Open(Socket::new(epoch, self.core.now, self.core.hidden));
     }
 
@@ -362,17 +393,23 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     /// The current socket has ended: what it had not written goes back, and the next attempt is scheduled.
     fn lost(&mut self, socket: &Socket, cause: Cause, retry_after: Option<Duration>) {
         self.core.quality.reset();
-        self.core.outbox.requeue(self.arena);
-        let up = self.core.now.since(socket.opened);
-        if socket.heard && up >= self.config.backoff.stable_after {
-            self.core.backoff.reset();
-        }
+        self.credit(socket);
         if socket.linger.is_some() {
             self.drop_candidate();
             self.core.phase = Phase::Stopped;
+            self.core.outbox.doubt(self.arena);
             self.core.outbox.stop(self.arena);
         } else {
+            self.core.outbox.requeue(self.arena);
             self.retry(cause, retry_after);
+        }
+    }
+
+    /// If the socket that has ended was stable, the next delay is a first one again.
+    fn credit(&mut self, socket: &Socket) {
+        let up = self.core.now.since(socket.opened);
+        if socket.heard && up >= self.config.backoff.stable_after {
+            self.core.backoff.reset();
         }
     }
 
@@ -394,8 +431,19 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Other::Candidate(Candidacy::At(_)) => {}
             other @ (Other::None | Other::Closing(_)) => core.other = other,
         }
-        core.phase = match core.backoff.next(&self.config.backoff, &mut core.rng, why, core.hidden) {
-            Some(delay) => Phase::Waiting(Waiting { at: core.now + delay, cause, told: false }),
+        let config = &self.config.backoff;
+        core.phase = match core.backoff.next(config, &mut core.rng, why, core.hidden) {
+            Some(delay) => {
+                let asked = match why {
+                    backoff::Cause::RetryAfter(_) | backoff::Cause::Restart if core.hidden => {
+                        delay / config.hidden_stretch.max(1)
+                    }
+                    backoff::Cause::RetryAfter(_) | backoff::Cause::Restart => delay,
+                    backoff::Cause::Lost | backoff::Cause::Online => Duration::ZERO,
+                };
+                let earliest = core.now + asked;
+                Phase::Waiting(Waiting { earliest, ..Waiting::until(core.now + delay, cause) })
+            }
             None => Phase::Failed(cause),
         };
     }
@@ -445,9 +493,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         self.core.other = Other::None;
         if let Some(old) = self.take_socket() {
             self.core.abandon_socket(old.epoch);
-            self.core.metrics.disconnected(self.core.now);
-            self.core.outbox.requeue(self.arena);
             self.core.quality.reset();
+            self.credit(&old);
             self.opened(epoch);
             if let Phase::Open(socket) = &mut self.core.phase {
                 socket.linger = old.linger;
@@ -460,9 +507,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     /// Fires every timer that is due, each once.
     fn fire(&mut self) {
         let now = self.core.now;
-        if self.core.outbox.next_expiry(self.arena).is_some_and(|at| at <= now) {
-            self.core.outbox.expire(self.arena, now);
-        }
+        self.core.outbox.expire(self.arena, now);
         match &self.core.other {
             Other::Closing(closing) if closing.give_up <= now => {
                 let epoch = closing.epoch;
@@ -489,14 +534,18 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if matches!(&self.core.phase, Phase::Waiting(waiting) if self.core.online && waiting.at <= now) {
             self.open();
         }
+        // What a dead socket gave back may have become too old meanwhile.
+        self.core.outbox.expire(self.arena, now);
     }
 
     fn fire_open(&mut self) {
         let Phase::Open(socket) = &mut self.core.phase else { return };
         let now = self.core.now;
-        if socket.linger.is_some_and(|until| until <= now || self.core.outbox.is_empty()) {
+        if let Some(until) = socket.linger
+            && (until <= now || self.core.outbox.is_empty())
+        {
             if let Some(socket) = self.take_socket() {
-                self.close(&socket, NORMAL);
+                self.part(&socket);
                 self.core.outbox.stop(self.arena);
             }
             return;
@@ -514,6 +563,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Some(Beat::Missed { nonce }) => {
                 socket.ping = Some(nonce);
                 self.core.metrics.counts.missed_pongs += 1;
+                socket.heartbeat.set_watchful(true);
                 self.core.quality.missed();
                 if self.config.opens_candidates() && !matches!(self.core.other, Other::Candidate(_)) {
                     self.open_candidate();
@@ -525,6 +575,10 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                     self.core.metrics.disconnected(now);
                     self.core.abandon_socket(socket.epoch);
                     self.lost(&socket, Cause::HeartbeatLost, None);
+                    if socket.heartbeat.is_probing() && matches!(self.core.phase, Phase::Waiting(_)) {
+                        // The hope that the probe was sent for holds for a new socket.
+                        self.retry_soon();
+                    }
                 }
             }
         }

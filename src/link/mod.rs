@@ -79,7 +79,15 @@ impl<P: AsRef<[u8]>> Link<P> {
     pub fn new(config: Config, seed: u64) -> Result<Self, ConfigError> {
         config.check()?;
         let capacity = config.outbox.messages;
-        Self::build(config, seed, Arena::with_capacity(capacity))
+        Ok(Self::build(config, seed, Arena::with_capacity(capacity)))
+    }
+
+    /// As [`Link::new`], for a history of at most `sends` messages; more slots would never be used.
+    #[cfg(feature = "serde")]
+    pub(crate) fn with_history(config: Config, seed: u64, sends: usize) -> Result<Self, ConfigError> {
+        config.check()?;
+        let capacity = config.outbox.messages.min(u32::try_from(sends).unwrap_or(u32::MAX));
+        Ok(Self::build(config, seed, Arena::with_capacity(capacity)))
     }
 }
 
@@ -92,12 +100,13 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// Names the field of the configuration that cannot work; `outbox.messages` if there are fewer slots than that.
     pub fn with_slots(config: Config, seed: u64, slots: S) -> Result<Self, ConfigError> {
         config.check()?;
-        Self::build(config, seed, Arena::new(slots))
-    }
-
-    fn build(config: Config, seed: u64, arena: Arena<P, S>) -> Result<Self, ConfigError> {
+        let arena = Arena::new(slots);
         let enough = arena.capacity() >= config.outbox.messages;
         ConfigError::unless(enough, "outbox.messages", "must not be larger than the number of slots")?;
+        Ok(Self::build(config, seed, arena))
+    }
+
+    fn build(config: Config, seed: u64, arena: Arena<P, S>) -> Self {
         let core = Core {
             now: Instant::ORIGIN,
             rng: Rng::new(seed),
@@ -116,7 +125,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             told_quality: Quality::Unknown,
             rest: None,
         };
-        Ok(Link { config, core, arena })
+        Link { config, core, arena }
     }
 
     /// Handles something that happened at `now`, and gives what it carried for the application.
@@ -201,7 +210,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     }
 
     /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls
-    /// it after [`Action::Flush`] as long as its socket takes frames.
+    /// it after [`Action::Flush`] as long as its socket takes frames. A suspect socket gets none, until it proves itself.
     pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
         let core = &mut self.core;
         core.rest = None;
@@ -210,9 +219,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             return None;
         }
         let idle = core.outbox.in_flight() == 0;
-        let may_send = core.online && socket.may_send();
-        let taken = if may_send { core.outbox.take(&mut self.arena) } else { None };
-        let Some(sending) = taken else {
+        let may = core.online && socket.is_well();
+        let sending = if may { core.outbox.take(&mut self.arena) } else { None };
+        let Some(sending) = sending else {
             socket.flush = Flush::Ready;
             return None;
         };

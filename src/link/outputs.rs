@@ -32,11 +32,8 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
 
     fn flush(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.core.phase else { return None };
-        if !self.core.online
-            || !socket.may_send()
-            || socket.flush == Flush::Asked
-            || self.core.outbox.queued() == 0
-        {
+        let may = self.core.online && socket.is_well() && socket.flush == Flush::Ready;
+        if !may || self.core.outbox.queued() == 0 {
             return None;
         }
         socket.flush = Flush::Asked;
@@ -149,7 +146,10 @@ impl Core {
                 [
                     beat.map(|(at, due)| (at, Wake::Heartbeat(due))),
                     stalls.then(|| (socket.progress + config.stall_after, Wake::Stall)),
-                    socket.linger.map(|at| (at, Wake::Linger)),
+                    socket.linger.map(|at| {
+                        // A cancelled message may have been the last one to wait for.
+                        (if self.outbox.is_empty() { self.now } else { at }, Wake::Linger)
+                    }),
                 ]
             }
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => [None, None, None],

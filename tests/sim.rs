@@ -159,8 +159,7 @@ fn throttled_timers_hide_no_dead_socket() {
 
 #[test]
 fn a_refused_configuration_is_the_link_s_own_error() {
-    let mut config = Config::default();
-    config.open_timeout = Duration::ZERO;
+    let config = Config { open_timeout: Duration::ZERO, ..Config::default() };
     assert_eq!(Sim::new(config, 1, Recorder::default()).unwrap_err().field, "open_timeout");
 }
 

@@ -54,8 +54,8 @@ impl Bed {
     }
 
     fn wait(&mut self) {
-        if let Some(deadline) = self.link.deadline() {
-            self.now = self.now.max(deadline);
+        if let Some((at, _)) = self.link.wake() {
+            self.now = self.now.max(at);
         }
         self.input(Input::Tick);
     }

@@ -5,7 +5,9 @@
 //! that drives it, and `docs/integrating.md` for how to write an adapter.
 
 mod action;
+mod candidate;
 mod config;
+mod events;
 mod input;
 mod machine;
 mod op;
@@ -13,6 +15,7 @@ mod outputs;
 mod policy;
 mod socket;
 mod state;
+mod timers;
 
 use core::time::Duration;
 
@@ -133,7 +136,6 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// Never fails. A `now` before that of the last call counts as the last one. Give inputs that are already there before
     /// a late [`Tick`](Input::Tick). Timers that are due at `now` fire, whatever the input is.
     pub fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
-        self.core.rest = None;
         machine::Machine { config: &self.config, core: &mut self.core, arena: &mut self.arena }
             .handle(now, input)
     }
@@ -152,13 +154,18 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         rest
     }
 
-    /// When the link wants to be woken if nothing happens before; pure.
+    /// When the link wants to be woken if nothing happens before; pure. May be earlier than need be, if something came in
+    /// since it was computed: then there is nothing to do at that time but to ask again.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.wake().map(|(at, _)| at)
+        match self.core.rest {
+            Some(Next::Wait(at)) => Some(at),
+            Some(Next::Idle) => None,
+            Some(Next::Do(_)) | None => self.wake().map(|(at, _)| at),
+        }
     }
 
-    /// When the link wants to be woken, and why; pure.
+    /// When there will be something to do if nothing happens before, and why; pure.
     #[must_use]
     pub fn wake(&self) -> Option<(Instant, Wake)> {
         self.core.wake(&self.config, self.core.outbox.next_expiry(&self.arena))

@@ -7,7 +7,8 @@ use core::time::Duration;
 use everlink::link::{Event, Input, Link, State};
 use everlink::outbox::{Kind, Message};
 use everlink::time::Instant;
-use harness::random::{Books, configs, histories};
+use harness::books::Books;
+use harness::random::{configs, histories};
 use harness::{Door, Script, at, epoch, ms, proptest_config};
 use proptest::prelude::*;
 

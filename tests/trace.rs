@@ -11,7 +11,8 @@ use everlink::metrics::Report;
 use everlink::outbox::{Message, MessageId, Refused, Settlement};
 use everlink::time::Instant;
 use everlink::trace::{Problem, Reader, Record, Recorder, Step, Traced, replay};
-use harness::random::{Books, Driven, configs, histories};
+use harness::books::{Books, Driven};
+use harness::random::{configs, histories};
 use harness::{at, proptest_config};
 use proptest::prelude::*;
 
@@ -54,7 +55,7 @@ impl Driven for Tape<'_> {
 }
 
 /// The trace of a history, the time at its end, and what was counted.
-fn record(config: &Config, seed: u64, history: &[harness::random::Step]) -> (Vec<u8>, Instant, Report) {
+fn record(config: &Config, seed: u64, history: &[harness::books::Step]) -> (Vec<u8>, Instant, Report) {
     let mut bytes = Vec::new();
     let sink: Sink<'_> = Box::new(|part: &[u8]| bytes.extend_from_slice(part));
     let link = Link::new(config.clone(), seed).expect("it can work");
@@ -70,7 +71,7 @@ fn record(config: &Config, seed: u64, history: &[harness::random::Step]) -> (Vec
 
 /// A short history with everything in it.
 fn sample() -> Vec<u8> {
-    use harness::random::{Happening, Of, Step as S};
+    use harness::books::{Happening, Of, Step as S};
     let history = [
         S::Start,
         S::Drain,

@@ -15,6 +15,7 @@
     reason = "a test may be blunt"
 )]
 
+pub mod books;
 pub mod random;
 
 use core::time::Duration;

@@ -27,7 +27,8 @@ pub struct Options {
     pub inbound: usize,
     /// Takes a [trace](everlink::trace) of the link.
     pub trace: Option<TraceSink>,
-    /// Is told of every action of the link, in order, on the connection's task. It must not block.
+    /// Is told of every action of the link, in order, on the connection's task. It must not block. If it panics, that task
+    /// ends: every message is settled, and the [`Client`](crate::Client) says that it is closed.
     pub observer: Option<Observer>,
 }
 
@@ -67,7 +68,7 @@ pub enum Notice {
         epoch: Epoch,
         /// What the link was told.
         failure: Failure,
-        /// The error's own words; they hold neither the URL nor headers.
+        /// The error's own words. They hold neither URL nor headers, unless it is the source's error and that does.
         detail: String,
     },
 }

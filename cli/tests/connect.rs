@@ -305,6 +305,7 @@ async fn binary_messages_are_hex_or_raw() {
         assert_eq!(connect.event("message").await["kind"], "binary");
         connect.end_input();
         while ws.next().await.is_some() {}
+        drop(ws);
         assert_eq!(connect.exit_code().await, 0);
     }
 }

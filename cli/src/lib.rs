@@ -10,9 +10,11 @@
 //!
 //! This library exists so that the program and its tests share one set of modules; it promises no stable interface.
 
+pub mod connect;
 pub mod drawing;
 pub mod flags;
 pub mod ledger;
 pub mod relay;
+pub mod replay;
 pub mod serve;
 pub mod timeline;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 /// Where one attempt connects to, and the headers that it sends. What it prints of itself holds neither query nor headers,
@@ -32,10 +33,7 @@ impl Target {
             Some(authority) if authority.as_str().contains('@') => {
                 Err(wrong("must not hold a user name or password; use a header"))
             }
-            Some(authority)
-                if authority.as_str() != authority.host()
-                    && authority.port_u16().is_none_or(|port| port == 0) =>
-            {
+            Some(authority) if !has_usable_port(authority) => {
                 Err(wrong("has a port that is not between 1 and 65535"))
             }
             Some(authority) if !authority.host().is_empty() => {
@@ -110,10 +108,23 @@ impl Target {
     }
 }
 
+/// As much of the URL as may be seen: not its query.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.uri.to_string()))
+    }
+}
+
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({})", shown(&self.uri.to_string()))
+        write!(f, "Target({self})")
     }
+}
+
+/// Whether there is no port, or a possible one. (`Authority::port` is silent about one that is too large.)
+fn has_usable_port(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    matches!(port, "" | ":") || authority.port_u16().is_some_and(|port| port > 0)
 }
 
 /// Schemes are the same in either case (RFC 3986, section 3.1).

@@ -124,7 +124,7 @@ impl fmt::Debug for Target {
 /// Whether there is no port, or a possible one. (`Authority::port` is silent about one that is too large.)
 fn has_usable_port(authority: &Authority) -> bool {
     let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
-    matches!(port, "" | ":") || authority.port_u16().is_some_and(|port| port > 0)
+    port.is_empty() || authority.port_u16().is_some_and(|port| port > 0)
 }
 
 /// Schemes are the same in either case (RFC 3986, section 3.1).

@@ -47,11 +47,14 @@ impl Watched {
         (self.state.subscribe(), self.quality.subscribe(), self.report.subscribe())
     }
 
-    /// Tells the observer.
+    /// Tells the observer, for whom the watchers are up to date.
     pub(crate) fn tell(&mut self, notice: &Notice) {
-        let frequent = matches!(notice, Notice::Action(Action::Flush { .. } | Action::Settled(_)));
-        self.renew |= !frequent;
-        self.tell_displaced();
+        if matches!(notice, Notice::Action(Action::Flush { .. } | Action::Settled(_))) {
+            self.tell_displaced();
+        } else {
+            self.renew = true;
+            self.publish();
+        }
         if let Some(observer) = &mut self.observer {
             observer(self.clock.now(), notice);
         }

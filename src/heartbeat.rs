@@ -203,6 +203,7 @@ pub struct Heartbeat {
     paused: bool,
     hidden: bool,
     watchful: bool,
+    congested: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +235,7 @@ impl Heartbeat {
             paused: false,
             hidden: false,
             watchful: false,
+            congested: false,
         }
     }
 
@@ -312,7 +314,7 @@ impl Heartbeat {
         self.pinged = Some(now);
         self.last_nonce = self.last_nonce.checked_add(1).unwrap_or(1);
         self.open_pings = self.open_pings.saturating_add(1);
-        let measured = self.rtt.timeout().filter(|_| config.adaptive);
+        let measured = self.rtt.timeout().filter(|_| config.adaptive && !self.congested);
         let timeout = if urgent {
             micros(config.probe_timeout).max(measured.unwrap_or(0))
         } else {
@@ -359,6 +361,7 @@ impl Heartbeat {
     fn alive(&mut self, now: Instant) {
         self.quiet_since = self.quiet_since.max(now);
         self.unanswered_send = None;
+        self.congested = false;
         self.missed = 0;
         if let Some(probe) = &mut self.probe {
             probe.due = None;
@@ -413,6 +416,12 @@ impl Heartbeat {
     /// Whether the link is shown as degraded, and so is to be looked at more often.
     pub const fn set_watchful(&mut self, watchful: bool) {
         self.watchful = watchful;
+    }
+
+    /// The socket is full, so that the answer to a ping will have waited behind own data: until the next sign of life,
+    /// answers are due after `timeout`, for what was measured on a free path says nothing.
+    pub const fn set_congested(&mut self) {
+        self.congested = true;
     }
 
     /// Whether an answer is overdue and nothing has come in since.

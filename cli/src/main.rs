@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
-use everlink_cli::serve;
+use everlink_cli::{demo, serve};
 
 /// Keeps one logical connection alive over many sockets.
 #[derive(Parser)]
@@ -17,6 +17,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Arguments),
     Serve(serve::command::Arguments),
 }
 
@@ -28,10 +29,11 @@ async fn main() -> ExitCode {
         Err(error) => return usage(&error),
     };
     let result = match arguments.command {
-        Command::Serve(arguments) => serve::command::run(arguments).await,
+        Command::Demo(arguments) => demo::run(arguments).await,
+        Command::Serve(arguments) => serve::command::run(arguments).await.map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             complain(&format!("{error:#}"));
             ExitCode::FAILURE

@@ -124,7 +124,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (client, stdin, stderr) = Client::start(&stage.url(), timings::flags())?;
     let mut listening = tokio::spawn(listen(stderr, observed.clone()));
     let (stop, stopped) = oneshot::channel();
-    let feeding = tokio::spawn(Feed::new(lines).run(stdin, stopped));
+    let feeds = observed.clone();
+    let tell = move |line: &str| feeds.lock().0.sends(line);
+    let mut feeding = tokio::spawn(Feed::new(lines).run(stdin, tell, stopped));
 
     let end = tokio::select! {
         played = timeout(LONGEST, play(&faults, &mut stage, &client, &observed)) => {
@@ -142,7 +144,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let _ = client.signal(Signal::Continue);
     let healed = stage.heal().await;
     let _ = stop.send(());
-    let fed = timeout(LAST_WORDS, feeding).await;
+    if timeout(LAST_WORDS, &mut feeding).await.is_err() {
+        feeding.abort();
+    }
     if matches!(end, Ok(End::Interrupted)) {
         let _ = client.signal(Signal::Interrupt);
     }
@@ -156,7 +160,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (record, screen) = &mut *observed.lock();
     screen.flush();
     let ledger = record.ledger();
-    conclude(screen, record, &ledger, fed.ok().and_then(Result::ok));
+    conclude(screen, record, &ledger);
     picture.write(&record.timeline().svg())?;
     screen.text(format_args!("The picture is in {}", arguments.out.display()));
 
@@ -171,6 +175,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     }
     if status.is_none() || !record.is_complete() {
         bail!("the client did not end properly{}", with(record.complaint()));
+    }
+    if record.lost_events() > 0 {
+        bail!("{} events of the client were lost, so the ledger is not complete", record.lost_events());
     }
     if !ledger.is_truthful() {
         bail!("the client did not tell the truth: see the ledger");
@@ -273,7 +280,7 @@ fn introduce(screen: &Screen, lines: usize, faults: &[Fault]) {
     screen.heading("What happens");
 }
 
-fn conclude(screen: &Screen, record: &Record, ledger: &Ledger, fed: Option<usize>) {
+fn conclude(screen: &Screen, record: &Record, ledger: &Ledger) {
     screen.remark("");
     screen.heading("What the client says became of every line, and what the server received");
     screen.text(ledger);
@@ -285,9 +292,8 @@ fn conclude(screen: &Screen, record: &Record, ledger: &Ledger, fed: Option<usize
     if record.refused() > 0 {
         screen.text(format_args!("{} lines were refused by the client.", record.refused()));
     }
-    let unread = fed.unwrap_or_default().saturating_sub(record.accepted() + record.refused());
-    if unread > 0 {
-        screen.text(format_args!("{unread} lines were never read by the client."));
+    if record.unread() > 0 {
+        screen.text(format_args!("{} lines were never read by the client.", record.unread()));
     }
     if lost > 0 {
         screen.text(format_args!(

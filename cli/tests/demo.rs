@@ -181,7 +181,7 @@ async fn ctrl_c_ends_it_with_ledger_and_picture() {
     }
     assert_eq!(process.wait().await.unwrap().code(), Some(130), "{shown}");
     check_ledger(&shown);
-    check_picture(&directory.join("everlink-demo.svg"), ">suspended process</text>");
+    check_picture(&directory.join("everlink-demo.svg"), "class=\"band\"");
 }
 
 #[cfg(target_os = "linux")]

@@ -36,7 +36,7 @@ impl Client {
         let program = std::env::current_exe().context("cannot find this program")?;
         let mut command = Command::new(program);
         command
-            .args(["connect", url, "--json"])
+            .args(["connect", url, "--json", "--linger", "3s"])
             .args(flags)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())

@@ -36,19 +36,21 @@ pub(super) enum What {
     /// The quality changed.
     Quality { to: String },
     /// A round trip was measured.
-    Latency { ms: f64, smoothed_ms: f64 },
+    Latency { ms: f64 },
     /// The next attempt is scheduled.
     Retry { wait: Duration, attempt: u64, cause: String },
     /// So many messages wait.
     Queue { messages: u64 },
     /// A ping was sent, or the process found that it had been suspended.
     Probe,
-    /// A line was taken.
-    Accepted { id: u64, line: String },
+    /// A line was taken; lines are counted from 1.
+    Accepted { id: u64, line: u64 },
     /// A line was not taken.
-    Refused { line: String },
+    Refused { line: u64, reason: String },
     /// A line came to its end.
     Settled { id: u64, outcome: Outcome },
+    /// So many events were not told.
+    Lost { events: u64 },
     /// It has ended in good order.
     Summary,
 }
@@ -70,10 +72,7 @@ impl Said {
             "close" => What::Close,
             "status" => What::Status { to: status(event.get("to")?.as_str()?)? },
             "quality" => What::Quality { to: text("to") },
-            "latency" => {
-                let ms = float("ms")?;
-                What::Latency { ms, smoothed_ms: float("smoothed_ms").unwrap_or(ms) }
-            }
+            "latency" => What::Latency { ms: float("ms")? },
             "retry" => What::Retry {
                 wait: millis("in_ms")?,
                 attempt: number("attempt").unwrap_or_default(),
@@ -81,11 +80,12 @@ impl Said {
             },
             "queue" => What::Queue { messages: number("messages")? },
             "ping" | "suspended" => What::Probe,
-            "accepted" => What::Accepted { id: number("id")?, line: text("line") },
-            "refused" => What::Refused { line: text("line") },
+            "accepted" => What::Accepted { id: number("id")?, line: number("line")? },
+            "refused" => What::Refused { line: number("line")?, reason: text("reason") },
             "settled" => {
                 What::Settled { id: number("id")?, outcome: outcome(event.get("outcome")?.as_str()?)? }
             }
+            "lost" => What::Lost { events: number("events")? },
             "summary" => What::Summary,
             _ => return None,
         };
@@ -129,8 +129,8 @@ mod tests {
         );
         let what = What::Settled { id: 7, outcome: Outcome::InDoubt };
         assert_eq!(said(r#"{"event":"settled","t_ms":3012,"id":7,"outcome":"in-doubt"}"#), Said { at, what });
-        let what = What::Accepted { id: 7, line: "\u{e9}\t\"".to_owned() };
-        assert_eq!(said(r#"{"event":"accepted","t_ms":3012,"id":7,"line":"\u00e9\t\""}"#), Said { at, what });
+        let what = What::Accepted { id: 7, line: 9 };
+        assert_eq!(said(r#"{"event":"accepted","t_ms":3012,"id":7,"line":9}"#), Said { at, what });
     }
 
     #[test]

@@ -40,28 +40,27 @@ impl Feed {
         Some((gap.clamp(SHORTEST_GAP, LONGEST_GAP), unique(self.sent, line)))
     }
 
-    /// Writes lines until told to stop, or the reader is gone; gives their number. A line is never cut in two.
+    /// Writes lines, each after it was told, until it is to stop or the reader is gone. A line is never cut in two.
     pub(super) async fn run(
         mut self,
         mut to: impl AsyncWrite + Unpin,
+        mut tell: impl FnMut(&str),
         mut stop: oneshot::Receiver<()>,
-    ) -> usize {
+    ) {
         let mut due = Instant::now();
-        let mut written = 0;
         while let Some((gap, mut line)) = self.next() {
             due += gap;
-            line.push('\n');
             tokio::select! {
                 biased;
                 _ = &mut stop => break,
                 () = sleep_until(due) => {}
             }
+            tell(&line);
+            line.push('\n');
             if to.write_all(line.as_bytes()).await.is_err() {
                 break;
             }
-            written += 1;
         }
-        written
     }
 }
 

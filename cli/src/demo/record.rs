@@ -36,6 +36,8 @@ pub(super) struct Record {
     unix_ms: u128,
     /// When the client's clock began.
     client_from: Duration,
+    /// The client's input.
+    sent: Vec<String>,
     accepted: Vec<(u64, String, Duration)>,
     outcomes: HashMap<u64, Outcome>,
     received: Vec<Received>,
@@ -48,6 +50,7 @@ pub(super) struct Record {
     queue: Vec<(Duration, u64)>,
     opens: usize,
     refused: usize,
+    lost_events: u64,
     complete: bool,
     complaint: Option<String>,
     faults: Vec<Happened>,
@@ -61,6 +64,7 @@ impl Record {
             origin: Instant::now(),
             unix_ms: unix.as_millis(),
             client_from: Duration::ZERO,
+            sent: Vec::new(),
             accepted: Vec::new(),
             outcomes: HashMap::new(),
             received: Vec::new(),
@@ -72,6 +76,7 @@ impl Record {
             queue: Vec::new(),
             opens: 0,
             refused: 0,
+            lost_events: 0,
             complete: false,
             complaint: None,
             faults: Vec::new(),
@@ -80,6 +85,11 @@ impl Record {
 
     pub(super) fn now(&self) -> Duration {
         self.origin.elapsed()
+    }
+
+    /// Notes a line that is about to go to the client.
+    pub(super) fn sends(&mut self, line: &str) {
+        self.sent.push(line.to_owned());
     }
 
     /// Notes what the client said; gives its time.
@@ -100,17 +110,19 @@ impl Record {
             }
             What::Close | What::Retry { .. } | What::Failed => self.signs.push(at),
             What::Probe => self.probes.push(at),
-            What::Latency { ms, .. } => self.latency.push((at, *ms)),
+            What::Latency { ms } => self.latency.push((at, *ms)),
             What::Queue { messages } => self.queue.push((at, *messages)),
             What::Open => self.opens += 1,
             What::Accepted { id, line } => {
-                self.accepted.push((*id, line.clone(), at));
+                let sent = line.checked_sub(1).and_then(|index| self.sent.get(usize::try_from(index).ok()?));
+                self.accepted.push((*id, sent.cloned().unwrap_or_default(), at));
             }
             // It may be written before the word of its acceptance is.
             What::Settled { id, outcome } => {
                 self.outcomes.insert(*id, *outcome);
             }
             What::Refused { .. } => self.refused += 1,
+            What::Lost { events } => self.lost_events += events,
             What::Summary => self.complete = true,
             What::Start { .. } | What::Opening { .. } | What::Quality { .. } => {}
         }
@@ -160,14 +172,19 @@ impl Record {
         self.opens > 0
     }
 
-    /// Messages that the client took.
-    pub(super) fn accepted(&self) -> usize {
-        self.accepted.len()
+    /// Lines that the client has not read.
+    pub(super) fn unread(&self) -> usize {
+        self.sent.len().saturating_sub(self.accepted.len() + self.refused)
     }
 
     /// Messages that the client did not take.
     pub(super) fn refused(&self) -> usize {
         self.refused
+    }
+
+    /// What the client said that did not reach us: where it is not none, the ledger cannot be complete.
+    pub(super) fn lost_events(&self) -> u64 {
+        self.lost_events
     }
 
     /// Whether the client ended in good order.

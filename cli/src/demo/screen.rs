@@ -32,8 +32,8 @@ pub(super) struct Screen {
     quiet: bool,
     colours: bool,
     queue: Queue,
-    /// The smoothed round trip in milliseconds.
-    latency: Option<f64>,
+    /// The round trip that was shown last, in milliseconds.
+    latency: f64,
     /// Which attempt is being made.
     attempt: u64,
     /// Since when it is disconnected, as long as that was not shown: why, and what next, comes with the next words.
@@ -55,7 +55,7 @@ impl Screen {
             quiet,
             colours: wanted && io::stdout().is_terminal(),
             queue: Queue::default(),
-            latency: None,
+            latency: 0.0,
             attempt: 0,
             disconnected: None,
         }
@@ -131,10 +131,12 @@ impl Screen {
             }
             // It has no quality while there is no connection.
             What::Quality { to } if to == "unknown" => {}
-            What::Quality { to } => self.line(at, CYAN, "quality", &self.quality(to)),
-            What::Latency { smoothed_ms, .. } => self.latency = Some(*smoothed_ms),
+            What::Quality { to } => self.line(at, CYAN, "quality", to),
+            What::Latency { ms } => self.latency(at, *ms),
             What::Queue { messages } => self.queue(at, *messages),
-            What::Refused { line } => self.line(at, RED, "refused", line),
+            What::Refused { line, reason } => {
+                self.line(at, RED, "refused", &format!("line {line}: {reason}"));
+            }
             What::Start { .. }
             | What::Open
             | What::Failed
@@ -142,6 +144,7 @@ impl Screen {
             | What::Probe
             | What::Accepted { .. }
             | What::Settled { .. }
+            | What::Lost { .. }
             | What::Summary => {}
         }
     }
@@ -158,8 +161,13 @@ impl Screen {
         self.line(at, colour, "status", &format!("{}{more}", self.paint(colour, status.word())));
     }
 
-    fn quality(&self, word: &str) -> String {
-        self.latency.map_or(word.to_owned(), |ms| format!("{word}; a round trip takes {ms:.0} ms, smoothed"))
+    /// A round trip, where it is very different from the one that was shown last.
+    fn latency(&mut self, at: Duration, ms: f64) {
+        let (less, more) = (ms.min(self.latency), ms.max(self.latency));
+        if more - less >= 50.0 && more >= less * 2.0 {
+            self.latency = ms;
+            self.line(at, CYAN, "latency", &format!("a round trip takes {ms:.0} ms"));
+        }
     }
 
     fn queue(&mut self, at: Duration, messages: u64) {

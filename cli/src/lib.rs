@@ -12,10 +12,12 @@
 //!
 //! This library exists so that the program and its tests share one set of modules; it promises no stable interface.
 
+pub mod connect;
 pub mod demo;
 pub mod drawing;
 pub mod flags;
 pub mod ledger;
 pub mod relay;
+pub mod replay;
 pub mod serve;
 pub mod timeline;

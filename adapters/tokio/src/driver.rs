@@ -196,8 +196,9 @@ impl Io {
     }
 
     fn announce(&mut self, happened: &Happened, shared: &Shared) {
-        if let Happened::Socket(epoch, SocketEvent::Failed(failure, detail)) = happened {
-            let notice = Notice::Failed { epoch: *epoch, failure: *failure, detail: detail.clone() };
+        if let Happened::Socket(epoch, event) = happened
+            && let Some(notice) = event.as_notice(*epoch)
+        {
             self.tell(&notice, shared);
         }
     }

@@ -34,6 +34,7 @@ pub use bytes::Bytes;
 pub use client::{Client, Messages, Receipt, Received};
 pub use everlink::link::{Action, Config, Failure, State, Status};
 pub use everlink::outbox::{Key, Kind, MessageId, Outcome, Priority, RefusedReason};
+pub use open::tls_with_roots;
 pub use options::{Notice, Options};
 pub use rustls;
 pub use target::{Target, UrlError};

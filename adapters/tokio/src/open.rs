@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use everlink::link::Failure;
 use http::{HeaderMap, Request, StatusCode};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Error as WsError;
@@ -131,16 +131,31 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// The roots of the operating system, or Mozilla's where it has none (in a bare container, say).
-pub(crate) fn default_tls() -> rustls::ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+/// A TLS configuration for `wss://` that trusts the roots of the operating system (or Mozilla's where it has none, as in a
+/// bare container), and these besides. For [`Options::tls`](crate::Options::tls).
+///
+/// # Errors
+/// If one of `roots` cannot be a root.
+pub fn tls_with_roots(
+    roots: impl IntoIterator<Item = CertificateDer<'static>>,
+) -> Result<rustls::ClientConfig, rustls::Error> {
+    let mut trusted = rustls::RootCertStore::empty();
+    trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if trusted.is_empty() {
+        trusted.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for root in roots {
+        trusted.add(root)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    match rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions() {
-        Ok(builder) => builder.with_root_certificates(roots).with_no_client_auth(),
+    let builder =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(trusted).with_no_client_auth())
+}
+
+pub(crate) fn default_tls() -> rustls::ClientConfig {
+    match tls_with_roots([]) {
+        Ok(config) => config,
         Err(error) => unreachable!("ring has cipher suites for the default versions: {error}"),
     }
 }

@@ -70,4 +70,21 @@ pub enum Notice {
         /// The error's own words; they hold neither the URL nor headers.
         detail: String,
     },
+    /// A socket is open.
+    Opened {
+        /// Which one.
+        epoch: Epoch,
+    },
+    /// An open socket has ended, by itself or because it was closed. One that is dropped by [`Action::Abandon`] says nothing
+    /// more.
+    Closed {
+        /// Which one.
+        epoch: Epoch,
+        /// The server's close code; `None` if the connection dropped without a close frame, or it held no code.
+        code: Option<u16>,
+        /// The server's reason, as it gave it; empty for none.
+        reason: String,
+        /// Whether the close handshake was completed.
+        clean: bool,
+    },
 }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlink::link::{Close, Event, Failure};
+use everlink::link::{Close, Epoch, Event, Failure};
 use everlink::outbox::Kind;
 use everlink::wire::{Frame, Opcode};
 use futures_util::{Sink, Stream as _};
@@ -16,6 +16,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
+
+use crate::options::Notice;
 
 /// The bytes below a WebSocket: TCP, or TLS over it.
 pub(crate) type Stream = Box<dyn Duplex>;
@@ -50,6 +52,20 @@ pub(crate) enum SocketEvent {
 impl SocketEvent {
     const DROPPED: SocketEvent =
         SocketEvent::Closed { code: None, reason: Utf8Bytes::from_static(""), clean: false };
+
+    /// What an observer is told of it, if it is told at all.
+    pub(crate) fn as_notice(&self, epoch: Epoch) -> Option<Notice> {
+        match self {
+            SocketEvent::Opened => Some(Notice::Opened { epoch }),
+            SocketEvent::Failed(failure, detail) => {
+                Some(Notice::Failed { epoch, failure: *failure, detail: detail.clone() })
+            }
+            SocketEvent::Closed { code, reason, clean } => {
+                Some(Notice::Closed { epoch, code: *code, reason: reason.to_string(), clean: *clean })
+            }
+            _ => None,
+        }
+    }
 
     pub(crate) fn as_event(&self) -> Event<'_> {
         match self {

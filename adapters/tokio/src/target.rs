@@ -97,9 +97,16 @@ impl Target {
     }
 }
 
+/// As much of the URL as may be seen: not its query.
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&shown(&self.uri.to_string()))
+    }
+}
+
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({})", shown(&self.uri.to_string()))
+        write!(f, "Target({self})")
     }
 }
 

@@ -38,7 +38,7 @@ use crate::drawing;
 use crate::ledger::{Ledger, Outcome};
 use crate::serve::command::Signals;
 use client::{CAN_SUSPEND, Client, Signal};
-use event::Said;
+use event::{Said, complaint};
 pub use fault::Fault;
 use feed::Feed;
 use picture::Picture;
@@ -94,9 +94,22 @@ impl Observed {
 enum End {
     /// All have happened.
     Played,
+    /// Not all, because they took too long.
+    OutOfTime,
     Interrupted,
     /// The client was gone before.
     ClientEnded,
+}
+
+impl End {
+    const fn words(&self) -> &'static str {
+        match self {
+            End::Played => "the drawing ends, and so does the client's input",
+            End::OutOfTime => "the minute is over; faults that are left do not happen",
+            End::Interrupted => "interrupted: the client closes",
+            End::ClientEnded => "the client has ended",
+        }
+    }
 }
 
 /// Runs the demonstration. Exit code 0 when it ran to its end and the client told the truth about every line; 130 after
@@ -129,18 +142,18 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let mut feeding = tokio::spawn(Feed::new(lines).run(stdin, tell, stopped));
 
     let end = tokio::select! {
-        played = timeout(LONGEST, play(&faults, &mut stage, &client, &observed)) => {
-            played.unwrap_or(Ok(())).map(|()| End::Played)
-        }
+        played = timeout(LONGEST, play(&faults, &mut stage, &client, &observed)) => match played {
+            Ok(played) => played.map(|()| End::Played),
+            Err(_) => Ok(End::OutOfTime),
+        },
         () = signals.next() => Ok(End::Interrupted),
         _ = &mut listening => Ok(End::ClientEnded),
     };
-    // Whatever happened: what is wrong ends, the client too, and only then the server.
-    if matches!(end, Ok(End::Interrupted)) {
-        say(&observed, "interrupted: the client closes");
-    } else if matches!(end, Ok(End::Played)) {
-        say(&observed, "the drawing ends, and so does the client's input");
+    if let Ok(end) = &end {
+        let (record, screen) = &*observed.lock();
+        screen.done(record.now(), end.words());
     }
+    // Whatever happened: what is wrong ends, then the client, and only then the server.
     let _ = client.signal(Signal::Continue);
     let healed = stage.heal().await;
     let _ = stop.send(());
@@ -150,7 +163,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if matches!(end, Ok(End::Interrupted)) {
         let _ = client.signal(Signal::Interrupt);
     }
-    let status = client.end().await;
+    let ended = client.end().await;
     if !listening.is_finished() {
         let _ = timeout(LAST_WORDS, &mut listening).await;
     }
@@ -163,21 +176,24 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     conclude(screen, record, &ledger);
     picture.write(&record.timeline().svg())?;
     screen.text(format_args!("The picture is in {}", arguments.out.display()));
-
     healed?;
-    let end = end?;
-    let unsettled = ledger.of(Outcome::Unsettled).accepted;
-    if let End::Interrupted = end {
-        return Ok(ExitCode::from(INTERRUPTED));
+    verdict(&end?, ended.is_some(), record, &ledger)
+}
+
+/// The exit code of a run that has come to this end, or what is wrong with it.
+fn verdict(end: &End, ended: bool, record: &Record, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+    let complaint = record.complaint().map(|words| format!(": {words}")).unwrap_or_default();
+    match end {
+        End::Played | End::OutOfTime => {}
+        End::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
+        End::ClientEnded => bail!("the client ended before its time{complaint}"),
     }
-    if let End::ClientEnded = end {
-        bail!("the client ended before its time{}", with(record.complaint()));
+    let (lost, unsettled) = (record.lost_events(), ledger.of(Outcome::Unsettled).accepted);
+    if !ended || !record.is_complete() {
+        bail!("the client did not end properly{complaint}");
     }
-    if status.is_none() || !record.is_complete() {
-        bail!("the client did not end properly{}", with(record.complaint()));
-    }
-    if record.lost_events() > 0 {
-        bail!("{} events of the client were lost, so the ledger is not complete", record.lost_events());
+    if lost > 0 {
+        bail!("{lost} events of the client were lost, so the ledger is not complete");
     }
     if !ledger.is_truthful() {
         bail!("the client did not tell the truth: see the ledger");
@@ -186,15 +202,6 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         bail!("the client left {unsettled} messages unsettled");
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn with(complaint: Option<&str>) -> String {
-    complaint.map(|words| format!(": {words}")).unwrap_or_default()
-}
-
-fn say(observed: &Observed, what: &str) {
-    let (record, screen) = &*observed.lock();
-    screen.done(record.now(), what);
 }
 
 /// One fault after the other.
@@ -247,12 +254,12 @@ async fn listen(stderr: ChildStderr, observed: Observed) {
     let mut lines = BufReader::new(stderr).lines();
     while let Ok(Some(line)) = lines.next_line().await {
         let (record, screen) = &mut *observed.lock();
-        match Said::parse(&line) {
-            Some(said) => {
-                let at = record.said(&said);
-                screen.said(at, &said.what);
-            }
-            None => record.complained(line),
+        if let Some(said) = Said::parse(&line) {
+            let at = record.said(&said);
+            screen.said(at, &said.what);
+        }
+        if let Some(complaint) = complaint(&line) {
+            record.complained(complaint);
         }
     }
 }
@@ -271,8 +278,8 @@ fn introduce(screen: &Screen, lines: usize, faults: &[Fault]) {
     let names: Vec<_> = faults.iter().map(|fault| fault.name()).collect();
     screen.heading("everlink demo: one connection through its faults");
     screen.text(format_args!(
-        "A client process sends a drawing ({lines} lines, again and again) through a relay to a server, all on \
-         127.0.0.1.\nMeanwhile: {}.\n",
+        "A client process sends a drawing ({lines} lines, again and again) through a relay to a server,\n\
+         all on 127.0.0.1. Meanwhile: {}.\n",
         names.join(", ")
     ));
     screen.heading("The client's timings are shortened, so that all fits into a minute");
@@ -297,18 +304,18 @@ fn conclude(screen: &Screen, record: &Record, ledger: &Ledger) {
     }
     if lost > 0 {
         screen.text(format_args!(
-            "{lost} were written, but never delivered: the socket was dead, and nobody had said so yet."
+            "{lost} were written but never delivered: the connection was dead, and nobody had said so yet."
         ));
     }
     screen.text(RAW);
 }
 
 const LEGEND: &str = "\
-noticed:   from the beginning of the fault to the client's first word that something is wrong; a suspended process can
-           say nothing before it runs again
-recovered: from the end of the fault until the client is connected again (not only degraded) and a line that it
-           accepted since has reached the server
+noticed:   from the beginning of the fault to the client's first word that something is wrong;
+           a suspended process can say nothing before it runs again
+recovered: from the end of the fault until the client is connected (not only degraded) and a
+           line that it accepted since has reached the server
 ";
 const RAW: &str = "\
-The client says \"written\", and no more: a raw WebSocket has no acknowledgements, so it cannot know what arrived, and
-sending again what may have arrived would make doubles.";
+A raw WebSocket cannot do better: it has no acknowledgements, so the client knows what was
+written, not what arrived, and sending again what may have arrived would make doubles.";

@@ -1,7 +1,7 @@
 //! What the client process says on its standard error: one JSON object a line.
 //!
 //! ```text
-//! {"event":"status","t_ms":3012,"from":"connected","to":"disconnected","state":"waiting"}
+//! {"event":"status","t_ms":3012,"from":"connected","to":"degraded","state":"slow"}
 //! ```
 
 use std::time::Duration;
@@ -31,8 +31,8 @@ pub(super) enum What {
     Open,
     /// A socket has ended, or was given up.
     Close,
-    /// The status changed.
-    Status { to: Status },
+    /// The status changed; the state is a word like `slow`.
+    Status { to: Status, state: String },
     /// The quality changed.
     Quality { to: String },
     /// A round trip was measured.
@@ -70,7 +70,10 @@ impl Said {
             "failed" => What::Failed,
             "open" => What::Open,
             "close" => What::Close,
-            "status" => What::Status { to: status(event.get("to")?.as_str()?)? },
+            "status" => What::Status {
+                to: status(event.get("to")?.as_str()?)?,
+                state: event.get("state").map(variant).unwrap_or_default(),
+            },
             "quality" => What::Quality { to: text("to") },
             "latency" => What::Latency { ms: float("ms")? },
             "retry" => What::Retry {
@@ -93,9 +96,23 @@ impl Said {
     }
 }
 
+/// What a line complains about: an event with an error, or words to people.
+pub(super) fn complaint(line: &str) -> Option<String> {
+    match serde_json::from_str::<Value>(line) {
+        Ok(event) => event.get("error").map(plain),
+        Err(_) => Some(line.strip_prefix("everlink: ").unwrap_or(line).to_owned()),
+    }
+}
+
 /// A string as it is, anything else as JSON.
 fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// The name of a variant, with fields or without.
+fn variant(value: &Value) -> String {
+    let name = value.as_object().and_then(|object| object.keys().next());
+    name.cloned().unwrap_or_else(|| plain(value))
 }
 
 fn status(word: &str) -> Option<Status> {
@@ -122,15 +139,22 @@ mod tests {
     fn events_are_read() {
         let said = |line| Said::parse(line).unwrap();
         let at = Duration::from_millis(3012);
-        let what = What::Status { to: Status::Degraded };
+        let what = What::Status { to: Status::Degraded, state: "suspect".to_owned() };
         assert_eq!(
-            said(r#"{"event":"status","t_ms":3012,"from":"connected","to":"degraded"}"#),
+            said(r#"{"event":"status","t_ms":3012,"to":"degraded","state":{"suspect":{"missed":1}}}"#),
             Said { at, what }
         );
         let what = What::Settled { id: 7, outcome: Outcome::InDoubt };
         assert_eq!(said(r#"{"event":"settled","t_ms":3012,"id":7,"outcome":"in-doubt"}"#), Said { at, what });
         let what = What::Accepted { id: 7, line: 9 };
         assert_eq!(said(r#"{"event":"accepted","t_ms":3012,"id":7,"line":9}"#), Said { at, what });
+    }
+
+    #[test]
+    fn complaints_are_found() {
+        assert_eq!(complaint("everlink: no such flag").as_deref(), Some("no such flag"));
+        assert_eq!(complaint(r#"{"event":"summary","error":"gave up"}"#).as_deref(), Some("gave up"));
+        assert_eq!(complaint(r#"{"event":"open"}"#), None);
     }
 
     #[test]

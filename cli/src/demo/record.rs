@@ -96,13 +96,13 @@ impl Record {
     pub(super) fn said(&mut self, said: &Said) -> Duration {
         if let What::Start { unix_ms } = said.what {
             // Both clocks are those of this machine.
-            let ahead = u128::from(unix_ms).saturating_sub(self.unix_ms);
-            let ahead = Duration::from_millis(u64::try_from(ahead).unwrap_or(u64::MAX));
-            self.client_from = ahead.min(self.now());
+            let after = u128::from(unix_ms).saturating_sub(self.unix_ms);
+            let after = Duration::from_millis(u64::try_from(after).unwrap_or(u64::MAX)).min(self.now());
+            self.client_from = after.saturating_sub(said.at);
         }
         let at = self.client_from + said.at;
         match &said.what {
-            What::Status { to } => {
+            What::Status { to, .. } => {
                 self.statuses.push((at, *to));
                 if *to != Status::Connected {
                     self.signs.push(at);
@@ -129,11 +129,9 @@ impl Record {
         at
     }
 
-    /// Notes a line of the client's that was no event to us; only complaints to people are kept.
-    pub(super) fn complained(&mut self, line: String) {
-        if !line.starts_with('{') {
-            self.complaint = Some(line);
-        }
+    /// Notes what the client complains about.
+    pub(super) fn complained(&mut self, complaint: String) {
+        self.complaint = Some(complaint);
     }
 
     /// The client's last complaint.

@@ -82,6 +82,7 @@ impl Screen {
     }
 
     pub(super) fn fault(&self, at: Duration, name: &str, what: &str) {
+        self.remark("");
         self.line(at, PURPLE, "FAULT", &self.paint(PURPLE, &format!("{name}: {what}")));
     }
 
@@ -114,11 +115,11 @@ impl Screen {
             self.flush();
         }
         match what {
-            What::Status { to: Status::Disconnected } => self.disconnected = Some(at),
-            What::Status { to: Status::Connecting } if self.attempt > 0 => {
+            What::Status { to: Status::Disconnected, .. } => self.disconnected = Some(at),
+            What::Status { to: Status::Connecting, .. } if self.attempt > 0 => {
                 self.status(at, Status::Connecting, &format!(", attempt {}", self.attempt));
             }
-            What::Status { to } => self.status(at, *to, ""),
+            What::Status { to, state } => self.status(at, *to, why(state)),
             What::Opening { attempt } => self.attempt = *attempt,
             What::Retry { wait, attempt, cause } => {
                 let wait = wait.as_secs_f64();
@@ -198,6 +199,16 @@ impl Screen {
             true => format!("\x1b[{colour}m{text}\x1b[0m"),
             false => text.to_owned(),
         }
+    }
+}
+
+/// What a state says beyond its status.
+fn why(state: &str) -> &'static str {
+    match state {
+        "suspect" => ": the answer to a ping is overdue",
+        "slow" => ": the round trip is long",
+        "stalled" => ": bytes do not leave",
+        _ => "",
     }
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 /// Where one attempt connects to, and the headers that it sends. What it prints of itself holds neither query nor headers,
@@ -34,9 +35,7 @@ impl Target {
             Some(authority) if authority.as_str().contains('@') => {
                 Err(wrong("must not hold a user name or password; use a header"))
             }
-            Some(authority)
-                if authority.port().is_some() && authority.port_u16().is_none_or(|port| port == 0) =>
-            {
+            Some(authority) if !has_usable_port(authority) => {
                 Err(wrong("has a port that is not between 1 and 65535"))
             }
             Some(authority) if !authority.host().is_empty() => Ok(Target { uri, headers: HeaderMap::new() }),
@@ -108,6 +107,12 @@ impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Target({self})")
     }
+}
+
+/// Whether there is no port, or a possible one. (`Authority::port` is silent about one that is too large.)
+fn has_usable_port(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    matches!(port, "" | ":") || authority.port_u16().is_some_and(|port| port > 0)
 }
 
 /// As much of a URL as may be seen: neither query nor fragment nor user.

@@ -12,6 +12,7 @@ use crate::flags;
 /// line is settled, then closes. Exit codes: 0 when every line was settled well (written or acknowledged), 1 when not, when
 /// the link gave up or a file cannot be used, 2 for a usage error. Events of --json: docs/events.md.
 #[derive(Debug, clap::Args)]
+#[command(args_override_self = true)]
 pub struct Arguments {
     /// Where to connect: ws://… or wss://…
     pub(super) url: String,

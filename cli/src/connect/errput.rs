@@ -63,13 +63,16 @@ fn write(items: &Receiver<Item>, screen: &SharedScreen) {
     let mut out = io::BufWriter::new(io::stderr());
     while let Ok(first) = items.recv() {
         let mut screen = screen.lock();
-        let mut done = None;
-        let mut status = None;
-        screen.clear(&mut out);
+        let (mut done, mut status, mut clear) = (None, None, false);
         for item in std::iter::once(first).chain(items.try_iter().take(256)) {
-            // Whoever reads this may have left; that is no reason to end.
             match item {
-                Item::Line(line) => drop(writeln!(out, "{line}")),
+                Item::Line(line) => {
+                    if !std::mem::replace(&mut clear, true) {
+                        screen.clear(&mut out);
+                    }
+                    // Whoever reads this may have left; that is no reason to end.
+                    let _ = writeln!(out, "{line}");
+                }
                 Item::Status(line) => status = Some(line),
                 Item::Done(sender) => done = Some(sender),
             }

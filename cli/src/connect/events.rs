@@ -79,6 +79,9 @@ pub(super) enum Event<'a> {
         epoch: Epoch,
         nonce: u32,
     },
+    Suspended {
+        times: u64,
+    },
     Lost {
         events: u64,
     },

@@ -43,6 +43,7 @@ struct Inner {
     /// What the last attempt or socket said at its end.
     last_words: String,
     pongs: u64,
+    suspensions: u64,
     queue: Queue,
 }
 
@@ -58,6 +59,7 @@ impl Journal {
             state: None,
             last_words: String::new(),
             pongs: 0,
+            suspensions: 0,
             queue: Queue::default(),
         }))
     }
@@ -228,9 +230,13 @@ impl Inner {
         self.event(Event::Settled { id, outcome });
     }
 
-    /// Tells latency and queue, if they changed.
+    /// Tells suspensions, latency and queue, if they changed.
     fn numbers(&mut self, report: &Report) {
         let ms = |time: Duration| time.as_secs_f64() * 1e3;
+        let times = report.counts.suspensions.get();
+        if std::mem::replace(&mut self.suspensions, times) != times {
+            self.event(Event::Suspended { times });
+        }
         let pongs = report.counts.pongs_received.get();
         if let Some(latency) = report.latency
             && std::mem::replace(&mut self.pongs, pongs) != pongs

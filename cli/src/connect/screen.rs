@@ -13,6 +13,9 @@ use everlink::time::Instant;
 use everlink_tokio::{State, Status};
 use terminal_size::{Height, Width, terminal_size_of};
 
+/// Erases the line of the cursor.
+const ERASE: &str = "\r\x1b[2K";
+
 /// Shared by those who write to the terminal.
 #[derive(Clone)]
 pub(super) struct SharedScreen(Arc<Mutex<Screen>>);
@@ -53,24 +56,25 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    /// Makes room for what is printed next.
+    /// Makes room for what is printed next. (What was typed so far is out of sight then, but not lost.)
     pub(super) fn clear(&mut self, out: &mut impl Write) {
-        if matches!(self.place, Place::Cursor) && !self.line.is_empty() {
-            let _ = write!(out, "\r\x1b[2K");
+        if !matches!(self.place, Place::Nowhere) {
+            let _ = write!(out, "{ERASE}");
         }
     }
 
     /// Shows the status again, or a new one.
     pub(super) fn redraw(&mut self, out: &mut impl Write, line: Option<String>) {
         self.line = line.unwrap_or_else(|| std::mem::take(&mut self.line));
-        // Without wrapping, the terminal cuts what is too long.
-        let line = format_args!("\x1b[?7l{}\x1b[?7h", self.line);
+        if matches!(self.place, Place::Nowhere) {
+            return;
+        }
+        let (Width(columns), Height(now)) = terminal_size_of(io::stderr()).unwrap_or((Width(80), Height(24)));
+        let line = cut(&self.line, columns.into());
         let _ = match &mut self.place {
             Place::Nowhere => Ok(()),
-            Place::Cursor => write!(out, "{line}"),
+            Place::Cursor => write!(out, "{ERASE}{line}"),
             Place::LastRow { rows } => {
-                let (Width(_), Height(now)) =
-                    terminal_size_of(io::stderr()).unwrap_or((Width(80), Height(24)));
                 if *rows != now {
                     *rows = now;
                     let above = now.saturating_sub(1).max(1);
@@ -86,7 +90,7 @@ impl Screen {
     pub(super) fn end(&mut self, out: &mut impl Write) {
         match std::mem::replace(&mut self.place, Place::Nowhere) {
             Place::Nowhere | Place::LastRow { rows: 0 } => {}
-            Place::Cursor => drop(write!(out, "\r\x1b[2K")),
+            Place::Cursor => drop(write!(out, "{ERASE}")),
             Place::LastRow { rows } => drop(write!(out, "\x1b7\x1b[{rows};1H\x1b[2K\x1b[r\x1b8")),
         }
         let _ = out.flush();
@@ -113,7 +117,9 @@ pub(super) fn status_line(state: State, quality: Quality, report: &Report, now: 
     if matches!(status, Status::Connected | Status::Degraded) {
         line.push_str(&format!("  {quality}"));
         if let Some(latency) = report.smoothed_latency {
-            line.push_str(&format!(" {:.0} ms", latency.as_secs_f64() * 1e3));
+            let millis = latency.as_secs_f64() * 1e3;
+            let digits = usize::from(millis < 10.0);
+            line.push_str(&format!(" {millis:.digits$} ms"));
         }
     }
     let Queue { messages, bytes } = report.queue;
@@ -124,6 +130,19 @@ pub(super) fn status_line(state: State, quality: Quality, report: &Report, now: 
         line.push_str(&format!("  lost {}×", counts.disconnects));
     }
     line
+}
+
+/// As much of a line as fits into so many columns; escape sequences take none.
+fn cut(line: &str, columns: usize) -> String {
+    let (mut room, mut escape) = (columns, false);
+    let fits = |c: &char| {
+        escape |= *c == '\x1b';
+        let visible = !escape;
+        escape &= *c != 'm';
+        room = room.saturating_sub(visible.into());
+        !visible || room > 0
+    };
+    line.chars().filter(fits).collect()
 }
 
 fn mark(status: Status) -> char {
@@ -159,5 +178,16 @@ fn size(bytes: u32) -> String {
         0..1000 => format!("{bytes} B"),
         1000..1_000_000 => format!("{:.1} kB", f64::from(bytes) / 1e3),
         _ => format!("{:.1} MB", f64::from(bytes) / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_cut_to_the_terminal_but_its_colours_are_not() {
+        assert_eq!(cut("\x1b[32m● connected\x1b[0m  good", 6), "\x1b[32m● con\x1b[0m");
+        assert_eq!(cut("short", 80), "short");
     }
 }

@@ -63,16 +63,31 @@
 //! | wire | [`wire`] | what bytes mean |
 //! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`metrics`] | one concern each, usable alone |
 //! | ground | [`time`], [`rng`], [`error`] | |
-//! | beside | `trace` | record and replay (feature `serde`) |
+//! | beside | `trace`, `sim` | record and replay (feature `serde`); a simulated world for tests (feature `sim`) |
 //!
 //! A module uses only what stands on a lower floor.
 //!
 //! # Features
 //!
 //! None changes behaviour; each adds. `alloc`: [`Link::new`](link::Link::new) makes its own slots. `std` (default): implies
-//! `alloc`. `serde`: configuration, metrics, states and operations as data, and `trace`. `defmt`: formatting on
+//! `alloc`. `serde`: configuration, metrics, states and operations as data, and `trace`. `sim`: a virtual clock
+//! and a seeded network. `defmt`: formatting on
 //! microcontrollers.
 #![no_std]
+// What a core that hostile peers talk to must not do; tests and adapters may.
+#![deny(
+    clippy::alloc_instead_of_core,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;
@@ -89,6 +104,8 @@ pub mod metrics;
 pub mod outbox;
 pub mod quality;
 pub mod rng;
+#[cfg(feature = "sim")]
+pub mod sim;
 pub mod time;
 #[cfg(feature = "serde")]
 pub mod trace;

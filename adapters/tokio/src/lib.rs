@@ -20,6 +20,11 @@
 //! The task decides nothing: it tells the [link](everlink::link) what happened and does what it asks. Its loop is the one
 //! in the documentation of [`everlink`].
 
+/// The example of the front page compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ReadMe;
+
 mod client;
 mod clock;
 mod driver;

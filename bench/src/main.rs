@@ -1,0 +1,47 @@
+//! Measures everlink. Each figure is one line: `name everlink=… unit=…`, with `peer=…:NAME ratio=…` where there is a peer.
+
+mod herd;
+mod link;
+mod measure;
+mod plot;
+mod recovery;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// Measures everlink.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// A link's steps, in nanoseconds, and its memory.
+    Link,
+    /// What a server meets after an outage (simulated).
+    Herd {
+        /// Writes a plot to this SVG file.
+        #[arg(long)]
+        plot: Option<PathBuf>,
+    },
+    /// How soon an outage is noticed and over (simulated).
+    Recovery {
+        /// Writes a plot to this SVG file.
+        #[arg(long)]
+        plot: Option<PathBuf>,
+        /// Only the outage of this seed, of each scenario.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
+}
+
+fn main() {
+    match Arguments::parse().what {
+        What::Link => link::run(),
+        What::Herd { plot } => herd::run(plot.as_deref()),
+        What::Recovery { plot, seed } => recovery::run(plot.as_deref(), seed),
+    }
+}

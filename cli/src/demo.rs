@@ -227,6 +227,9 @@ async fn play(
         {
             let (record, screen) = &mut *observed.lock();
             screen.healed(record.heals(), fault.name(), fault.end());
+            if fault == Fault::Suspend {
+                screen.woken();
+            }
         }
         match fault {
             Fault::Suspend => {
@@ -307,7 +310,8 @@ fn conclude(screen: &Screen, record: &Record, ledger: &Ledger) {
             "{lost} were written but never delivered: the connection was dead, and nobody had said so yet."
         ));
     }
-    screen.text(RAW);
+    let (wish, why) = (if lost > 0 { "do better" } else { "promise that" }, RAW);
+    screen.text(format_args!("A raw WebSocket cannot {wish}: {why}"));
 }
 
 const LEGEND: &str = "\
@@ -317,5 +321,5 @@ recovered: from the end of the fault until the client is connected (not only deg
            line that it accepted since has reached the server
 ";
 const RAW: &str = "\
-A raw WebSocket cannot do better: it has no acknowledgements, so the client knows what was
-written, not what arrived, and sending again what may have arrived would make doubles.";
+it has no acknowledgements, so the client knows what was written,
+not what arrived, and sending again what may have arrived would make doubles.";

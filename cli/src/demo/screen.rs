@@ -36,6 +36,8 @@ pub(super) struct Screen {
     latency: f64,
     /// Which attempt is being made.
     attempt: u64,
+    /// Whether the next ping is worth a line.
+    woken: bool,
     /// Since when it is disconnected, as long as that was not shown: why, and what next, comes with the next words.
     disconnected: Option<Duration>,
 }
@@ -57,6 +59,7 @@ impl Screen {
             queue: Queue::default(),
             latency: 0.0,
             attempt: 0,
+            woken: false,
             disconnected: None,
         }
     }
@@ -90,6 +93,11 @@ impl Screen {
         self.line(at, PURPLE, "HEALED", &self.paint(PURPLE, &format!("{name}: {what}")));
     }
 
+    /// The client process runs again: its next ping will be shown.
+    pub(super) fn woken(&mut self) {
+        self.woken = true;
+    }
+
     pub(super) fn recovered(&self, fault: &Fault) {
         let Some(at) = fault.recovered else { return };
         let seconds = |time: Option<Duration>| time.unwrap_or_default().as_secs_f64();
@@ -121,6 +129,10 @@ impl Screen {
             }
             What::Status { to, state } => self.status(at, *to, why(state)),
             What::Opening { attempt } => self.attempt = *attempt,
+            What::Probe if std::mem::take(&mut self.woken) => {
+                self.line(at, CYAN, "ping", "is the server still there?");
+            }
+            What::Probe => {}
             What::Retry { wait, attempt, cause } => {
                 let wait = wait.as_secs_f64();
                 self.disconnected = None;
@@ -142,7 +154,6 @@ impl Screen {
             | What::Open
             | What::Failed
             | What::Close
-            | What::Probe
             | What::Accepted { .. }
             | What::Settled { .. }
             | What::Lost { .. }

@@ -262,7 +262,7 @@ async fn listen(stderr: ChildStderr, observed: Observed) {
             screen.said(at, &said.what);
         }
         if let Some(complaint) = complaint(&line) {
-            record.complained(complaint);
+            record.complained(&complaint);
         }
     }
 }

@@ -100,6 +100,7 @@ impl Said {
 pub(super) fn complaint(line: &str) -> Option<String> {
     match serde_json::from_str::<Value>(line) {
         Ok(event) => event.get("error").map(plain),
+        Err(_) if line.trim().is_empty() => None,
         Err(_) => Some(line.strip_prefix("everlink: ").unwrap_or(line).to_owned()),
     }
 }

@@ -129,12 +129,16 @@ impl Record {
         at
     }
 
-    /// Notes what the client complains about.
-    pub(super) fn complained(&mut self, complaint: String) {
-        self.complaint = Some(complaint);
+    /// Notes what the client complains about. A panic says where in its first line, and what in its second.
+    pub(super) fn complained(&mut self, complaint: &str) {
+        match &mut self.complaint {
+            None => self.complaint = Some(complaint.trim().to_owned()),
+            Some(first) if first.ends_with(':') => *first = format!("{first} {complaint}"),
+            Some(_) => {}
+        }
     }
 
-    /// The client's last complaint.
+    /// The client's first complaint.
     pub(super) fn complaint(&self) -> Option<&str> {
         self.complaint.as_deref()
     }

@@ -2,7 +2,7 @@
 
 mod connect_process;
 
-use connect_process::{Connect, Echo, SOON, run};
+use connect_process::{Connect, Echo, SOON, closed_port, run};
 use everlink_cli::relay::Relay;
 use everlink_cli::serve::ServerEvent;
 use tokio::io::AsyncWriteExt;
@@ -94,7 +94,7 @@ async fn it_stays_up_through_a_server_restart_and_every_line_arrives() {
     for n in 0..20 {
         connect.say(&format!("during {n}")).await;
     }
-    let mut echo = Echo::at(addr).await;
+    let mut echo = Echo::again(addr).await;
     for n in 0..20 {
         assert_eq!(echo.receive().await, format!("during {n}"));
     }
@@ -108,14 +108,14 @@ async fn it_stays_up_through_a_server_restart_and_every_line_arrives() {
 
 #[tokio::test]
 async fn a_server_that_appears_late_gets_what_waits_for_it_even_after_the_end_of_input() {
-    let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (port, addr) = closed_port();
     let mut connect = Connect::start(&format!("ws://{addr}"), "--linger 30s");
     connect.say("patience").await;
     connect.end_input();
     let failed = connect.event("failed").await;
     assert_eq!(failed["failure"], "connect");
     assert!(failed.get("http_status").is_none());
-    let mut echo = Echo::at(addr).await;
+    let mut echo = Echo::on(port.listen(16).unwrap());
     assert_eq!(echo.receive().await, "patience");
     connect.expect("patience").await;
     assert_eq!(connect.finish().await.1, 0);
@@ -163,7 +163,7 @@ async fn a_black_hole_is_noticed_and_left() {
 
 #[tokio::test]
 async fn a_server_that_is_never_there_is_given_up_and_the_cause_named() {
-    let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_port, addr) = closed_port();
     let mut connect = Connect::start(&format!("ws://{addr}"), "--backoff.attempts 3");
     connect.say("never").await;
     let summary = connect.event("summary").await;
@@ -175,7 +175,7 @@ async fn a_server_that_is_never_there_is_given_up_and_the_cause_named() {
 
 #[tokio::test]
 async fn what_is_not_settled_within_the_linger_fails_and_is_counted() {
-    let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_port, addr) = closed_port();
     let mut connect = Connect::start(&format!("ws://{addr}"), "--linger 100ms");
     connect.say("never").await;
     let (summary, code) = connect.finish().await;
@@ -208,7 +208,7 @@ async fn an_interrupt_closes_cleanly_and_shows_the_ledger() {
 
 #[tokio::test]
 async fn an_interrupt_while_disconnected_says_what_was_never_sent() {
-    let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_port, addr) = closed_port();
     let mut connect = Connect::start(&format!("ws://{addr}"), "--outbox.messages 2");
     for line in ["one", "two", "no room for three"] {
         connect.say(line).await;
@@ -236,7 +236,7 @@ async fn a_second_interrupt_ends_at_once() {
 
 #[tokio::test]
 async fn a_full_queue_does_what_it_was_told() {
-    let addr = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let (_port, addr) = closed_port();
     for (when_full, refused, never_sent) in [("refuse", 3, 2), ("drop-oldest", 0, 5), ("drop-lowest", 0, 5)] {
         let flags = format!("--when-full {when_full} --outbox.messages 2 --linger 50ms");
         let mut connect = Connect::start(&format!("ws://{addr}"), &flags);

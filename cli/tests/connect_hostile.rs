@@ -51,17 +51,15 @@ async fn close_frame(stream: &mut TcpStream) -> u16 {
 /// A server that says this after the upgrade; then a proper echo takes its place, and the client must find it.
 async fn survives(bytes: &[u8], answered: Option<u16>, flags: &str) -> Connect {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let mut connect = Connect::start(&format!("ws://{addr}"), flags);
+    let mut connect = Connect::start(&format!("ws://{}", listener.local_addr().unwrap()), flags);
     let mut stream = upgrade(&listener).await;
     stream.write_all(bytes).await.unwrap();
     if let Some(code) = answered {
         assert_eq!(close_frame(&mut stream).await, code, "{bytes:x?}");
     }
-    drop(listener);
     connect.event("retry").await;
     drop(stream);
-    let mut echo = Echo::at(addr).await;
+    let mut echo = Echo::on(listener);
     connect.say("still there").await;
     assert_eq!(echo.receive().await, "still there");
     let (summary, code) = connect.finish().await;

@@ -134,18 +134,17 @@ impl Journal {
 
     /// To be called some ten times a second: tells what has no event of its own.
     pub(super) fn look(&self, client: &Client) {
-        let (report, now) = (client.report(), client.now());
+        // Asked before this is locked: whoever has the connection may be waiting to tell something.
+        let (state, quality, report, now) = (client.state(), client.quality(), client.report(), client.now());
         let mut inner = self.lock();
         match inner.audience {
             Audience::Machine => inner.numbers(&report),
-            Audience::Screen => {
-                inner.errput.status(status_line(client.state(), client.quality(), &report, now));
-            }
+            Audience::Screen => inner.errput.status(status_line(state, quality, &report, now)),
             Audience::Reader | Audience::Nobody => {}
         }
     }
 
-    /// How many lines were taken.
+    /// Whether any line was taken.
     pub(super) fn has_accepted(&self) -> bool {
         self.lock().tally.accepted > 0
     }

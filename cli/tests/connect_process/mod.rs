@@ -9,7 +9,7 @@ use std::time::Duration;
 use everlink_cli::serve::{Payload, ServeOptions, Server, ServerEvent};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc::Receiver;
 use tokio::time::timeout;
@@ -122,11 +122,23 @@ pub struct Echo {
 
 impl Echo {
     pub async fn start() -> Echo {
-        Echo::at("127.0.0.1:0".parse().unwrap()).await
+        Echo::on(TcpListener::bind("127.0.0.1:0").await.unwrap())
     }
 
-    pub async fn at(addr: SocketAddr) -> Echo {
-        let listener = TcpListener::bind(addr).await.unwrap();
+    /// At the address of one that has stopped. Whoever took its port meanwhile is waited for.
+    pub async fn again(addr: SocketAddr) -> Echo {
+        let bind = async {
+            loop {
+                match TcpListener::bind(addr).await {
+                    Ok(listener) => return listener,
+                    Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+                }
+            }
+        };
+        Echo::on(timeout(SOON, bind).await.expect("the port is free again"))
+    }
+
+    pub fn on(listener: TcpListener) -> Echo {
         let (server, events) = Server::start(listener, ServeOptions::default()).unwrap();
         Echo { server, events }
     }
@@ -156,6 +168,14 @@ impl Echo {
     async fn next(&mut self) -> ServerEvent {
         timeout(SOON, self.events.recv()).await.expect("something happens").expect("the server lives")
     }
+}
+
+/// A port where nobody listens, and that nobody else can take; and its address.
+pub fn closed_port() -> (TcpSocket, SocketAddr) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let addr = socket.local_addr().unwrap();
+    (socket, addr)
 }
 
 /// Runs `everlink` without input to its end.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
-use everlink_cli::{connect, replay, serve};
+use everlink_cli::{connect, demo, replay, serve};
 
 /// Keeps one logical connection alive over many sockets.
 #[derive(Parser)]
@@ -18,6 +18,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     Connect(Box<connect::Arguments>),
+    Demo(demo::Arguments),
     Serve(serve::command::Arguments),
     Replay(replay::Arguments),
 }
@@ -41,6 +42,9 @@ fn main() -> ExitCode {
 async fn run(command: Command) -> ExitCode {
     let result = match command {
         Command::Connect(arguments) => return connect::run(*arguments).await,
+        Command::Demo(arguments) => {
+            return demo::run(arguments).await.unwrap_or_else(|error| failure(&error));
+        }
         Command::Serve(arguments) => serve::command::run(arguments).await,
         Command::Replay(arguments) => replay::run(&arguments),
     };

@@ -211,7 +211,12 @@ impl Socket {
             let next = Pin::new(&mut self.ws).poll_next(cx);
             let bytes = self.ws.get_ref().read - std::mem::replace(&mut self.read, self.ws.get_ref().read);
             match next {
-                Poll::Ready(Some(Ok(message))) => self.message = Some(message),
+                Poll::Ready(Some(Ok(message))) => {
+                    if let Message::Ping(data) = &message {
+                        self.owe_pong(data.len());
+                    }
+                    self.message = Some(message);
+                }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.error(&error)),
                 Poll::Ready(None) => {
                     let clean = self.closing == Closing::Ours;
@@ -231,14 +236,7 @@ impl Socket {
         match message {
             Message::Text(text) => Some(SocketEvent::Frame(Kind::Text, text.into())),
             Message::Binary(data) => Some(SocketEvent::Frame(Kind::Binary, data)),
-            Message::Ping(data) => {
-                // The pong is written by itself, in front of or behind what waits: count on the later.
-                let pong = wire_len(data.len());
-                self.wire += pong;
-                self.ends.iter_mut().for_each(|(end, _)| *end += pong);
-                self.dirty = true;
-                Some(SocketEvent::Ping)
-            }
+            Message::Ping(_) => Some(SocketEvent::Ping),
             Message::Pong(data) => Some(SocketEvent::Pong(data)),
             // The answer to our own close; the server closes the TCP connection next.
             Message::Close(_) if self.closing == Closing::Ours => None,
@@ -256,6 +254,15 @@ impl Socket {
             }),
             Message::Frame(_) => None,
         }
+    }
+
+    /// A ping was read. Its pong is written by itself, in front of or behind what waits: count on the later. And count it at
+    /// once: it goes out with the next write, which may come before the link hears of the ping.
+    fn owe_pong(&mut self, payload: usize) {
+        let pong = wire_len(payload);
+        self.wire += pong;
+        self.ends.iter_mut().for_each(|(end, _)| *end += pong);
+        self.dirty = true;
     }
 
     fn error(&mut self, error: &WsError) -> SocketEvent {

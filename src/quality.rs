@@ -176,7 +176,7 @@ impl Monitor {
         // Between these two lies what hysteresis leaves alone.
         let at_best = config.class(latency, 100);
         let at_worst = config.class(latency, 100_u8.saturating_sub(config.hysteresis_percent));
-        self.quality = self.quality.clamp(at_best, at_worst);
+        self.quality = self.quality.max(at_best).min(at_worst);
     }
 
     /// A pong did not come in time: at once [`Quality::Degraded`] or worse, the second time in a row

@@ -141,7 +141,11 @@ const SCALE: u64 = 16;
 
 /// Moves a mean towards a sample: by a quarter of the difference upwards, by one `down`th of it downwards.
 const fn smooth(mean: u64, sample: u64, down: u64) -> u64 {
-    if sample >= mean { mean + (sample - mean) / 4 } else { mean - (mean - sample) / down }
+    if sample >= mean {
+        mean.saturating_add((sample - mean) / 4)
+    } else {
+        mean.saturating_sub((mean - sample) / down)
+    }
 }
 
 /// Sixteenths of a microsecond, rounded to whole ones.

@@ -275,8 +275,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     #[must_use]
     pub fn report(&self, now: Instant) -> Report {
         let queue = Queue {
-            messages: self.core.outbox.queued() + self.core.outbox.in_flight(),
-            bytes: self.core.outbox.queued_bytes() + self.core.outbox.in_flight_bytes(),
+            messages: self.core.outbox.queued().saturating_add(self.core.outbox.in_flight()),
+            bytes: self.core.outbox.queued_bytes().saturating_add(self.core.outbox.in_flight_bytes()),
         };
         self.core.metrics.report(now.max(self.core.now), self.core.quality.latency(), queue)
     }

@@ -8,7 +8,9 @@ use cortex_m_semihosting::debug;
 /// Ends the program, and QEMU with it.
 pub fn exit(success: bool) -> ! {
     debug::exit(if success { debug::EXIT_SUCCESS } else { debug::EXIT_FAILURE });
-    loop {}
+    loop {
+        core::hint::spin_loop();
+    }
 }
 
 // Nothing defines this. A program that could panic holds a call of the handler, and so does not link.

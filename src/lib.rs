@@ -60,7 +60,7 @@
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |
 //! | machines | [`link`] | the client's end of a logical connection |
-//! | wire | [`wire`] | what bytes mean |
+//! | wire | [`wire`], [`ws`] | what bytes mean: messages; and RFC 6455 itself |
 //! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`metrics`] | one concern each, usable alone |
 //! | ground | [`time`], [`rng`], [`error`] | |
 //! | beside | `trace`, `sim` | record and replay (feature `serde`); a simulated world for tests (feature `sim`) |
@@ -96,3 +96,4 @@ pub mod time;
 #[cfg(feature = "serde")]
 pub mod trace;
 pub mod wire;
+pub mod ws;

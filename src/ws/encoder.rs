@@ -1,0 +1,145 @@
+//! Frames into bytes, in the order that is allowed.
+
+use core::fmt;
+
+use super::frame::{Opcode, Role};
+use super::mask::Mask;
+use super::outgoing::{Frame, Head};
+
+/// Writes what this end sends after the opening handshake.
+///
+/// It refuses what a peer would have to fail the connection for: a message inside another, a mask that is missing, anything
+/// after a close frame.
+///
+/// ```
+/// use everlink::ws::{Encoder, Frame, Mask, Role};
+///
+/// let mut out = [0; 64];
+/// let mut server = Encoder::new(Role::Server);
+/// assert_eq!(server.write(Frame::text("Hello"), None, &mut out), Ok(7));
+/// assert_eq!(&out[..7], b"\x81\x05Hello");
+///
+/// let key = [0x37, 0xfa, 0x21, 0x3d]; // from a secure source, a new one each time
+/// let mut client = Encoder::new(Role::Client);
+/// assert_eq!(client.write(Frame::text("Hello"), Some(Mask::new(key)), &mut out), Ok(11));
+/// assert_eq!(&out[..11], b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58");
+/// ```
+#[derive(Clone, Debug)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Encoder {
+    role: Role,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+enum Stage {
+    Between,
+    InMessage,
+    Closed,
+}
+
+/// Why a frame was not written. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SendError {
+    /// So many bytes of room are needed.
+    NoRoom(usize),
+    /// A client masks, a server does not (section 5.1).
+    Mask,
+    /// The last message is not complete (section 5.4).
+    MessageInMessage,
+    /// There is no message that this could continue (section 5.4).
+    NothingToContinue,
+    /// A close frame was sent (section 5.5.1).
+    Closed,
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            SendError::NoRoom(bytes) => return write!(f, "{bytes} bytes of room are needed"),
+            SendError::Mask => "a client masks, a server does not",
+            SendError::MessageInMessage => "the last message is not complete",
+            SendError::NothingToContinue => "there is no message to continue",
+            SendError::Closed => "a close frame was sent",
+        })
+    }
+}
+
+impl core::error::Error for SendError {}
+
+impl Encoder {
+    /// The encoder of this end.
+    #[must_use]
+    pub const fn new(role: Role) -> Encoder {
+        Encoder { role, stage: Stage::Between }
+    }
+
+    /// Writes head and payload to the beginning of `out`, and says how many bytes that were. A client gives a
+    /// [`Mask`] with a key that nobody can foresee, a server none.
+    ///
+    /// # Errors
+    /// What a [`SendError`] says.
+    #[inline]
+    pub fn write(&mut self, frame: Frame<'_>, mask: Option<Mask>, out: &mut [u8]) -> Result<usize, SendError> {
+        let stage = self.next(&frame, mask)?;
+        let (head, payload) = (frame.head(mask), frame.payload());
+        let needed = head.len() + payload.len();
+        let Some(out) = out.get_mut(..needed) else { return Err(SendError::NoRoom(needed)) };
+        let room = match out.first_chunk_mut::<{ Head::MAX }>() {
+            // Where there is room for the longest head, a fixed number of bytes is moved; the payload covers the surplus.
+            Some(longest) => {
+                *longest = head.bytes;
+                out.get_mut(head.len()..)
+            }
+            None => {
+                let (start, room) = out.split_at_mut(head.len());
+                start.copy_from_slice(head.bytes());
+                Some(room)
+            }
+        };
+        let room = room.unwrap_or_default();
+        match mask {
+            Some(mut mask) => mask.copy(payload, room),
+            None => room.copy_from_slice(payload),
+        }
+        self.stage = stage;
+        Ok(needed)
+    }
+
+    /// The head alone, for a vectored write with [`Frame::payload`]: nothing is copied. A client's payload must go out
+    /// masked: by [`Mask::apply`] where it lies.
+    ///
+    /// # Errors
+    /// What a [`SendError`] says, but for the room.
+    #[inline]
+    pub fn head(&mut self, frame: &Frame<'_>, mask: Option<Mask>) -> Result<Head, SendError> {
+        self.stage = self.next(frame, mask)?;
+        Ok(frame.head(mask))
+    }
+
+    /// Whether a close frame was written.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.stage == Stage::Closed
+    }
+
+    /// What comes after this frame, if it may come now.
+    #[inline]
+    fn next(&self, frame: &Frame<'_>, mask: Option<Mask>) -> Result<Stage, SendError> {
+        if mask.is_some() != (self.role == Role::Client) {
+            return Err(SendError::Mask);
+        }
+        let after = if frame.is_last() { Stage::Between } else { Stage::InMessage };
+        match (frame.opcode, self.stage) {
+            (_, Stage::Closed) => Err(SendError::Closed),
+            (Opcode::Text | Opcode::Binary, Stage::Between) | (Opcode::Continuation, Stage::InMessage) => Ok(after),
+            (Opcode::Text | Opcode::Binary, Stage::InMessage) => Err(SendError::MessageInMessage),
+            (Opcode::Continuation, Stage::Between) => Err(SendError::NothingToContinue),
+            (Opcode::Ping | Opcode::Pong, stage) => Ok(stage),
+            (Opcode::Close, _) => Ok(Stage::Closed),
+        }
+    }
+}

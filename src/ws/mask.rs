@@ -1,0 +1,110 @@
+//! The mask of a frame that a client sends (RFC 6455, section 5.3): four bytes that the payload is combined with by XOR.
+
+/// Blocks that the compiler turns into vector instructions, on any target.
+const BLOCK: usize = 64;
+
+/// A mask, and how far it has been used: the payload may come in pieces.
+///
+/// **Take each key from a secure source of random bytes** (`getrandom`, a hardware generator), a new one for each frame. The
+/// mask is there so that whoever chooses a payload cannot choose the bytes on the wire: with a predictable mask, a script can
+/// send what an intermediary takes for an HTTP request, and poison its cache (sections 5.3 and 10.3). It hides nothing.
+///
+/// ```
+/// use everlink::ws::Mask;
+///
+/// let mut bytes = *b"Hello";
+/// Mask::new([0x37, 0xfa, 0x21, 0x3d]).apply(&mut bytes);
+/// assert_eq!(bytes, [0x7f, 0x9f, 0x4d, 0x51, 0x58]);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Mask(
+    /// The next byte of the key is the lowest.
+    u32,
+);
+
+impl Mask {
+    /// The mask with this key.
+    #[must_use]
+    pub const fn new(key: [u8; 4]) -> Mask {
+        Mask(u32::from_le_bytes(key))
+    }
+
+    /// The key, as the head of a frame shows it, if the mask is unused.
+    #[must_use]
+    pub const fn key(self) -> [u8; 4] {
+        self.0.to_le_bytes()
+    }
+
+    /// The mask for what follows after `length` more bytes.
+    const fn after(self, length: usize) -> Mask {
+        Mask(self.0.rotate_right(8 * (length & 3) as u32))
+    }
+
+    const fn eight(self) -> u64 {
+        (self.0 as u64) << 32 | self.0 as u64
+    }
+
+    const fn block(self) -> [u8; BLOCK] {
+        let (mut block, key, mut at) = ([0; BLOCK], self.0.to_le_bytes(), 0);
+        while let Some((four, _)) = block.split_at_mut(at).1.split_first_chunk_mut::<4>() {
+            *four = key;
+            at += 4;
+        }
+        block
+    }
+
+    /// Masks or unmasks these bytes, which follow those of the last call.
+    #[inline]
+    pub fn apply(&mut self, bytes: &mut [u8]) {
+        let length = bytes.len();
+        let mut rest = bytes;
+        if length >= BLOCK {
+            let block = self.block();
+            let (blocks, short) = rest.as_chunks_mut::<BLOCK>();
+            for bytes in blocks {
+                for (byte, key) in bytes.iter_mut().zip(&block) {
+                    *byte ^= key;
+                }
+            }
+            rest = short;
+        }
+        let (words, tail) = rest.as_chunks_mut::<8>();
+        for word in words {
+            *word = (u64::from_le_bytes(*word) ^ self.eight()).to_le_bytes();
+        }
+        for (byte, key) in tail.iter_mut().zip(self.eight().to_le_bytes()) {
+            *byte ^= key;
+        }
+        *self = self.after(length);
+    }
+
+    /// Writes `from`, masked, over the beginning of `to`: one pass instead of a copy and a mask. What does not fit is left
+    /// out.
+    #[inline]
+    pub fn copy(&mut self, from: &[u8], to: &mut [u8]) {
+        let length = from.len().min(to.len());
+        let (mut from, mut to) =
+            (from.get(..length).unwrap_or_default(), to.get_mut(..length).unwrap_or_default());
+        if length >= BLOCK {
+            let block = self.block();
+            let (blocks, short) = from.as_chunks::<BLOCK>();
+            let (places, room) = to.as_chunks_mut::<BLOCK>();
+            for (place, bytes) in places.iter_mut().zip(blocks) {
+                for ((to, from), key) in place.iter_mut().zip(bytes).zip(&block) {
+                    *to = from ^ key;
+                }
+            }
+            (from, to) = (short, room);
+        }
+        let (words, tail) = from.as_chunks::<8>();
+        let (places, room) = to.as_chunks_mut::<8>();
+        for (place, word) in places.iter_mut().zip(words) {
+            *place = (u64::from_le_bytes(*word) ^ self.eight()).to_le_bytes();
+        }
+        for ((to, from), key) in room.iter_mut().zip(tail).zip(self.eight().to_le_bytes()) {
+            *to = from ^ key;
+        }
+        *self = self.after(length);
+    }
+}

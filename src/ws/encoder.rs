@@ -85,25 +85,12 @@ impl Encoder {
     #[inline]
     pub fn write(&mut self, frame: Frame<'_>, mask: Option<Mask>, out: &mut [u8]) -> Result<usize, SendError> {
         let stage = self.next(&frame, mask)?;
-        let (head, payload) = (frame.head(mask), frame.payload());
-        let needed = head.len() + payload.len();
-        let Some(out) = out.get_mut(..needed) else { return Err(SendError::NoRoom(needed)) };
-        let room = match out.first_chunk_mut::<{ Head::MAX }>() {
-            // Where there is room for the longest head, a fixed number of bytes is moved; the payload covers the surplus.
-            Some(longest) => {
-                *longest = head.bytes;
-                out.get_mut(head.len()..)
-            }
-            None => {
-                let (start, room) = out.split_at_mut(head.len());
-                start.copy_from_slice(head.bytes());
-                Some(room)
-            }
-        };
-        let room = room.unwrap_or_default();
+        let needed = frame.encoded_len(mask);
+        let room = out.get_mut(..needed).and_then(|out| frame.write_head(mask, out));
+        let Some(room) = room else { return Err(SendError::NoRoom(needed)) };
         match mask {
-            Some(mut mask) => mask.copy(payload, room),
-            None => room.copy_from_slice(payload),
+            Some(mut mask) => mask.copy(frame.payload(), room),
+            None => room.copy_from_slice(frame.payload()),
         }
         self.stage = stage;
         Ok(needed)
@@ -132,6 +119,13 @@ impl Encoder {
         if mask.is_some() != (self.role == Role::Client) {
             return Err(SendError::Mask);
         }
+        if self.stage == Stage::Between && frame.is_whole_message() {
+            return Ok(Stage::Between);
+        }
+        self.next_of_other(frame)
+    }
+
+    fn next_of_other(&self, frame: &Frame<'_>) -> Result<Stage, SendError> {
         let after = if frame.is_last() { Stage::Between } else { Stage::InMessage };
         match (frame.opcode, self.stage) {
             (_, Stage::Closed) => Err(SendError::Closed),

@@ -3,6 +3,9 @@
 /// Blocks that the compiler turns into vector instructions, on any target.
 const BLOCK: usize = 64;
 
+/// From here on it pays to begin with what makes the rest aligned.
+const LONG: usize = 1024;
+
 /// A mask, and how far it has been used: the payload may come in pieces.
 ///
 /// **Take each key from a secure source of random bytes** (`getrandom`, a hardware generator), a new one for each frame. The
@@ -57,9 +60,11 @@ impl Mask {
     /// Masks or unmasks these bytes, which follow those of the last call.
     #[inline]
     pub fn apply(&mut self, bytes: &mut [u8]) {
-        let length = bytes.len();
         let mut rest = bytes;
-        if length >= BLOCK {
+        if rest.len() >= LONG {
+            rest = self.align(rest);
+        }
+        if rest.len() >= BLOCK {
             let block = self.block();
             let (blocks, short) = rest.as_chunks_mut::<BLOCK>();
             for bytes in blocks {
@@ -69,7 +74,21 @@ impl Mask {
             }
             rest = short;
         }
-        let (words, tail) = rest.as_chunks_mut::<8>();
+        self.apply_short(rest);
+    }
+
+    /// Masks the few bytes before an aligned block: the blocks of a long payload should not straddle cache lines.
+    fn align<'b>(&mut self, bytes: &'b mut [u8]) -> &'b mut [u8] {
+        let before = bytes.as_ptr().align_offset(BLOCK).min(bytes.len());
+        let (start, rest) = bytes.split_at_mut(before);
+        self.apply_short(start);
+        rest
+    }
+
+    #[inline]
+    fn apply_short(&mut self, bytes: &mut [u8]) {
+        let length = bytes.len();
+        let (words, tail) = bytes.as_chunks_mut::<8>();
         for word in words {
             *word = (u64::from_le_bytes(*word) ^ self.eight()).to_le_bytes();
         }
@@ -77,6 +96,25 @@ impl Mask {
             *byte ^= key;
         }
         *self = self.after(length);
+    }
+
+    /// The same as [`apply`](Mask::apply) to a short text, and whether it is ASCII now.
+    #[inline]
+    pub(super) fn apply_to_ascii(&mut self, bytes: &mut [u8]) -> bool {
+        let length = bytes.len();
+        let (words, tail) = bytes.as_chunks_mut::<8>();
+        let mut seen = 0;
+        for word in words {
+            let clear = u64::from_le_bytes(*word) ^ self.eight();
+            seen |= clear;
+            *word = clear.to_le_bytes();
+        }
+        for (byte, key) in tail.iter_mut().zip(self.eight().to_le_bytes()) {
+            *byte ^= key;
+            seen |= u64::from(*byte);
+        }
+        *self = self.after(length);
+        seen & 0x8080_8080_8080_8080 == 0
     }
 
     /// Writes `from`, masked, over the beginning of `to`: one pass instead of a copy and a mask. What does not fit is left

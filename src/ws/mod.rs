@@ -23,7 +23,7 @@ mod violation;
 pub use code::{Close, Code};
 pub use decoder::Decoder;
 pub use encoder::{Encoder, SendError};
-pub use event::{Event, Part};
+pub use event::{Event, Part, Text};
 pub use frame::Role;
 pub use limits::Limits;
 pub use mask::Mask;

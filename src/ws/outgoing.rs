@@ -83,7 +83,46 @@ impl<'p> Frame<'p> {
         self.first & FIN != 0
     }
 
-    /// The head: masked by a client, not by a server.
+    /// Whether it is a message by itself.
+    #[inline]
+    pub(super) const fn is_whole_message(&self) -> bool {
+        self.is_last() && matches!(self.opcode, Opcode::Text | Opcode::Binary)
+    }
+
+    /// Bytes of head and payload.
+    #[inline]
+    pub(super) const fn encoded_len(&self, mask: Option<Mask>) -> usize {
+        let length = self.payload.len();
+        let short = if length <= CONTROL_MAX {
+            2
+        } else if length <= 0xffff {
+            4
+        } else {
+            10
+        };
+        length.saturating_add(short + if mask.is_some() { 4 } else { 0 })
+    }
+
+    /// Writes the head to the beginning of `out`, and gives what is behind it; `None` if it does not fit.
+    #[inline]
+    pub(super) fn write_head<'o>(&self, mask: Option<Mask>, out: &'o mut [u8]) -> Option<&'o mut [u8]> {
+        let length = self.payload.len();
+        let bit = if mask.is_some() { MASKED } else { 0 };
+        let out = if length <= CONTROL_MAX {
+            put(out, [self.first, bit | length as u8])?
+        } else if length <= 0xffff {
+            let [a, b] = (length as u16).to_be_bytes();
+            put(out, [self.first, bit | 126, a, b])?
+        } else {
+            put(put(out, [self.first, bit | 127])?, (length as u64).to_be_bytes())?
+        };
+        match mask {
+            Some(mask) => put(out, mask.key()),
+            None => Some(out),
+        }
+    }
+
+    /// The head alone.
     #[inline]
     pub(super) const fn head(&self, mask: Option<Mask>) -> Head {
         let length = self.payload.len();
@@ -104,6 +143,13 @@ impl<'p> Frame<'p> {
     }
 }
 
+#[inline]
+fn put<const N: usize>(out: &mut [u8], bytes: [u8; N]) -> Option<&mut [u8]> {
+    let (start, rest) = out.split_first_chunk_mut()?;
+    *start = bytes;
+    Some(rest)
+}
+
 const fn opcode_of(kind: Kind) -> Opcode {
     match kind {
         Kind::Text => Opcode::Text,
@@ -115,7 +161,7 @@ const fn opcode_of(kind: Kind) -> Opcode {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Head {
-    pub(super) bytes: [u8; Head::MAX],
+    bytes: [u8; Head::MAX],
     length: u8,
 }
 
@@ -127,12 +173,7 @@ impl Head {
     #[must_use]
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len()).unwrap_or_default()
-    }
-
-    #[inline]
-    pub(super) const fn len(&self) -> usize {
-        self.length as usize
+        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
     }
 }
 

@@ -136,7 +136,9 @@ impl Decoder {
                     Err(error) => Err(self.fail(error)),
                 };
             }
-            let Some((payload, rest)) = mem::take(bytes).split_at_mut_checked(available) else { return Ok(None) };
+            let Some((payload, rest)) = mem::take(bytes).split_at_mut_checked(available) else {
+                return Ok(None);
+            };
             *bytes = rest;
             match self.complete(payload) {
                 Ok(None) => {}
@@ -233,7 +235,9 @@ impl Decoder {
         let mask = match self.role {
             Role::Client => None,
             Role::Server => {
-                let Some(key) = bytes.get(consumed..).and_then(|key| key.first_chunk::<4>()) else { return Ok(false) };
+                let Some(key) = bytes.get(consumed..).and_then(|key| key.first_chunk::<4>()) else {
+                    return Ok(false);
+                };
                 consumed += 4;
                 Some(Mask::new(*key))
             }

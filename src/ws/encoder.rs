@@ -83,7 +83,12 @@ impl Encoder {
     /// # Errors
     /// What a [`SendError`] says.
     #[inline]
-    pub fn write(&mut self, frame: Frame<'_>, mask: Option<Mask>, out: &mut [u8]) -> Result<usize, SendError> {
+    pub fn write(
+        &mut self,
+        frame: Frame<'_>,
+        mask: Option<Mask>,
+        out: &mut [u8],
+    ) -> Result<usize, SendError> {
         let stage = self.next(&frame, mask)?;
         let needed = frame.encoded_len(mask);
         let room = out.get_mut(..needed).and_then(|out| frame.write_head(mask, out));
@@ -129,7 +134,9 @@ impl Encoder {
         let after = if frame.is_last() { Stage::Between } else { Stage::InMessage };
         match (frame.opcode, self.stage) {
             (_, Stage::Closed) => Err(SendError::Closed),
-            (Opcode::Text | Opcode::Binary, Stage::Between) | (Opcode::Continuation, Stage::InMessage) => Ok(after),
+            (Opcode::Text | Opcode::Binary, Stage::Between) | (Opcode::Continuation, Stage::InMessage) => {
+                Ok(after)
+            }
             (Opcode::Text | Opcode::Binary, Stage::InMessage) => Err(SendError::MessageInMessage),
             (Opcode::Continuation, Stage::Between) => Err(SendError::NothingToContinue),
             (Opcode::Ping | Opcode::Pong, stage) => Ok(stage),

@@ -9,17 +9,20 @@
 //!
 //! Each is a leaf that can be used alone. They know neither each other nor time; time-outs are their owner's.
 
+mod closing;
 mod code;
 mod decoder;
 mod encoder;
 mod event;
 mod frame;
+pub mod handshake;
 mod limits;
 mod mask;
 mod outgoing;
 mod utf8;
 mod violation;
 
+pub use closing::{Closing, Step};
 pub use code::{Close, Code};
 pub use decoder::Decoder;
 pub use encoder::{Encoder, SendError};

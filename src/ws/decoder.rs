@@ -184,7 +184,7 @@ impl Decoder {
     #[cold]
     fn fail(&mut self, error: Error) -> Error {
         self.stage = Stage::Over;
-        self.frame.left = 0;
+        (self.frame.left, self.frame.ready) = (0, 0);
         error
     }
 
@@ -392,7 +392,7 @@ impl Decoder {
             self.part(payload, self.frame.fin).map(Event::Part)
         };
         self.offset += length;
-        self.frame.left = 0;
+        (self.frame.left, self.frame.ready) = (0, 0);
         if self.stage == Stage::Payload {
             self.stage = Stage::Head;
         }

@@ -42,7 +42,8 @@ fn a_client_masks_while_it_copies() {
         let mut out = vec![0; size + 14];
         let length = Encoder::new(Role::Client).write(frame, Some(Mask::new(KEY)), &mut out).unwrap();
         let head = Encoder::new(Role::Client).head(&frame, Some(Mask::new(KEY))).unwrap();
-        let expected: Vec<u8> = payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
+        let expected: Vec<u8> =
+            payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key).collect();
         assert_eq!(out[..length], [head.bytes(), &expected].concat());
         assert_eq!(head.bytes()[1] & 0x80, 0x80);
         assert!(head.bytes().ends_with(&KEY));
@@ -89,7 +90,10 @@ fn a_frame_that_does_not_fit_says_how_much_room_it_needs_and_changes_nothing() {
             let written = encoder.write(Frame::binary(&payload), Some(Mask::new(KEY)), &mut out);
             assert_eq!(written, Err(SendError::NoRoom(needed)));
         }
-        assert_eq!(encoder.write(Frame::binary(&payload), Some(Mask::new(KEY)), &mut vec![0; needed]), Ok(needed));
+        assert_eq!(
+            encoder.write(Frame::binary(&payload), Some(Mask::new(KEY)), &mut vec![0; needed]),
+            Ok(needed)
+        );
         drop(close);
     }
     let mut out = [0; 3];

@@ -128,7 +128,9 @@ fn a_payload_is_lent_from_the_buffer_it_came_in() {
 
 #[test]
 fn lengths_on_every_border_are_read() {
-    for size in [0, 1, 2, 7, 8, 9, 63, 64, 65, 124, 125, 126, 127, 128, 129, 1023, 1024, 1025, 65535, 65536, 70001] {
+    for size in
+        [0, 1, 2, 7, 8, 9, 63, 64, 65, 124, 125, 126, 127, 128, 129, 1023, 1024, 1025, 65535, 65536, 70001]
+    {
         let payload: Vec<u8> = (0..size).map(|at| at as u8).collect();
         for (decoder, bytes) in [(client(), frame(0x82, &payload)), (server(), masked(0x82, &payload))] {
             assert_eq!(all(decoder, &bytes).0, [format!("{:?}", Event::Binary(&payload))], "{size}");
@@ -204,9 +206,8 @@ fn reserved_bits_are_refused() {
 #[test]
 fn rsv1_marks_a_compressed_message_where_that_was_negotiated() {
     let decoder = client().with_compression();
-    let part = |first, last, payload| {
-        Event::Part(Part { kind: Kind::Text, compressed: true, first, last, payload })
-    };
+    let part =
+        |first, last, payload| Event::Part(Part { kind: Kind::Text, compressed: true, first, last, payload });
     // Compressed bytes are not UTF-8.
     let bytes = [frame(0x41, b"\xff"), frame(0x80, b"\xfe"), frame(0xc1, b"\xf0")].concat();
     let expected = [part(true, false, b"\xff"), part(false, true, b"\xfe"), part(true, true, b"\xf0")];
@@ -246,7 +247,13 @@ fn a_length_longer_than_needed_is_refused() {
 #[test]
 fn a_length_with_the_highest_bit_is_refused() {
     refuses(client(), &[0x82, 127, 0x80, 0, 0, 0, 0, 0, 0, 0], Violation::HugeLength, 2, 1002);
-    refuses(client(), &[0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], Violation::HugeLength, 2, 1002);
+    refuses(
+        client(),
+        &[0x82, 127, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        Violation::HugeLength,
+        2,
+        1002,
+    );
 }
 
 #[test]
@@ -383,7 +390,8 @@ fn a_flood_of_pings_inside_a_message_is_refused() {
 #[test]
 fn limits_that_cannot_work_are_named() {
     assert_eq!(Limits::default().check(), Ok(()));
-    let (frame, message) = (Limits { frame: 124, ..Limits::default() }, Limits { message: 1, ..Limits::default() });
+    let (frame, message) =
+        (Limits { frame: 124, ..Limits::default() }, Limits { message: 1, ..Limits::default() });
     assert_eq!(frame.check().unwrap_err().field, "ws.frame");
     assert_eq!(message.check().unwrap_err().field, "ws.message");
 }

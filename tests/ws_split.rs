@@ -46,7 +46,12 @@ impl Observer {
 }
 
 /// Gives the decoder these bytes in these pieces; takes what is incomplete after every `partial`-th.
-fn decode(mut decoder: Decoder, bytes: &[u8], cuts: &[usize], partial: Option<usize>) -> (Vec<Seen>, Option<Error>) {
+fn decode(
+    mut decoder: Decoder,
+    bytes: &[u8],
+    cuts: &[usize],
+    partial: Option<usize>,
+) -> (Vec<Seen>, Option<Error>) {
     let (mut observer, mut buffer) = (Observer::default(), Vec::new());
     for (place, cut) in cuts.windows(2).enumerate() {
         buffer.extend_from_slice(&bytes[cut[0]..cut[1]]);
@@ -260,7 +265,9 @@ proptest! {
 /// The deliberate differences to the other implementation, which the property above steers clear of.
 #[test]
 fn where_another_implementation_is_laxer_or_later() {
-    let refused = |bytes: &[u8]| decode(Decoder::new(Role::Client, Limits::default()), bytes, &[0, bytes.len()], None).1;
+    let refused = |bytes: &[u8]| {
+        decode(Decoder::new(Role::Client, Limits::default()), bytes, &[0, bytes.len()], None).1
+    };
     // Section 5.2: the minimal number of bytes MUST be used.
     let long = [0x82, 126, 0, 1, b'a'];
     assert!(refused(&long).is_some() && !other(&long, Role::Client).1);

@@ -1,4 +1,12 @@
 //! How a connection ends (RFC 6455, section 7).
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may be blunt"
+)]
 
 use everlink::ws::{Closing, Code, Role, Step};
 use proptest::prelude::*;

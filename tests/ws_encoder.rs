@@ -1,4 +1,12 @@
 //! Frames as they go out: their bytes, their order, and the room that they need.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may be blunt"
+)]
 
 use everlink::outbox::Kind;
 use everlink::ws::{CloseBody, Code, Encoder, Frame, Mask, Part, Role, SendError};

@@ -1,4 +1,12 @@
 //! Frames as they come in (RFC 6455, sections 5 and 7.4): what is refused, at which byte, and with which close code.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may be blunt"
+)]
 
 use everlink::outbox::Kind;
 use everlink::ws::{Decoder, Error, Event, Limits, Mask, Part, Role, Violation};

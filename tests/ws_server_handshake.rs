@@ -1,4 +1,12 @@
 //! The opening handshake at the server's end (RFC 6455, sections 4.2 and 10.2).
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may be blunt"
+)]
 
 use everlink::ws::handshake::{
     Acceptance, Fault, HandshakeError, HeadLimits, Incoming, Key, Origins, Refusal, Request, RequestReader,

@@ -1,5 +1,13 @@
 //! The same bytes give the same, however they are split, and the same as another implementation says; and what is encoded
 //! is decoded.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may be blunt"
+)]
 
 use std::io::{self, Read, Write};
 
@@ -28,7 +36,7 @@ impl Observer {
         assert_eq!(part.first, self.parts.is_empty() && part.first, "a message begins where none was open");
         self.parts.extend_from_slice(part.payload);
         if part.last {
-            self.seen.push(Seen::Message(part.kind, part.compressed, std::mem::take(&mut self.parts)));
+            self.seen.push(Seen::Message(part.kind, part.compressed, core::mem::take(&mut self.parts)));
         }
     }
 

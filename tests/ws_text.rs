@@ -1,4 +1,12 @@
 //! Text is UTF-8, across fragments and reads, and what is not is told at the first byte that shows it.
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::wildcard_enum_match_arm,
+    reason = "a test may be blunt"
+)]
 
 use everlink::ws::{Decoder, Error, Event, Limits, Role, Utf8, Violation};
 use proptest::prelude::*;
@@ -106,7 +114,7 @@ fn binary_is_not_looked_at() {
 
 /// What the standard library says of all of it: where it is wrong for good, or unfinished.
 fn oracle(bytes: &[u8]) -> (Result<(), u64>, Result<(), u64>) {
-    match std::str::from_utf8(bytes) {
+    match core::str::from_utf8(bytes) {
         Ok(_) => (Ok(()), Ok(())),
         Err(error) if error.error_len().is_none() => (Ok(()), Err(error.valid_up_to() as u64)),
         Err(error) => (Err(error.valid_up_to() as u64), Ok(())),

@@ -92,7 +92,6 @@ fn a_frame_that_does_not_fit_says_how_much_room_it_needs_and_changes_nothing() {
     let mut encoder = Encoder::new(Role::Client);
     for (size, needed) in [(0, 6), (125, 131), (126, 134), (65536, 65550)] {
         let payload = vec![1; size];
-        let close = Encoder::new(Role::Client);
         for room in [0, 1, needed - 1] {
             let mut out = vec![0; room];
             let written = encoder.write(Frame::binary(&payload), Some(Mask::new(KEY)), &mut out);
@@ -102,7 +101,6 @@ fn a_frame_that_does_not_fit_says_how_much_room_it_needs_and_changes_nothing() {
             encoder.write(Frame::binary(&payload), Some(Mask::new(KEY)), &mut vec![0; needed]),
             Ok(needed)
         );
-        drop(close);
     }
     let mut out = [0; 3];
     assert_eq!(encoder.write(Frame::close(None), Some(Mask::new(KEY)), &mut out), Err(SendError::NoRoom(6)));

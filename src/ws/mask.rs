@@ -1,10 +1,10 @@
 //! The mask of a frame that a client sends (RFC 6455, section 5.3): four bytes that the payload is combined with by XOR.
 
-/// Blocks that the compiler turns into vector instructions, on any target.
+/// Bytes that are taken at once where there are so many.
 const BLOCK: usize = 64;
 
-/// From here on it pays to begin with what makes the rest aligned.
-const LONG: usize = 1024;
+/// From here on it pays to make the rest aligned, and to ask the processor how wide its vectors are.
+const LONG: usize = 512;
 
 /// A mask, and how far it has been used: the payload may come in pieces.
 ///
@@ -48,41 +48,55 @@ impl Mask {
         (self.0 as u64) << 32 | self.0 as u64
     }
 
-    const fn block(self) -> [u8; BLOCK] {
-        let (mut block, key, mut at) = ([0; BLOCK], self.0.to_le_bytes(), 0);
-        while let Some((four, _)) = block.split_at_mut(at).1.split_first_chunk_mut::<4>() {
-            *four = key;
-            at += 4;
+    /// A block that the compiler sees the size of becomes vector instructions.
+    #[inline(always)]
+    fn apply_block(self, block: &mut [u8; BLOCK]) {
+        let (words, _) = block.as_chunks_mut::<4>();
+        for word in words {
+            *word = (u32::from_le_bytes(*word) ^ self.0).to_le_bytes();
         }
-        block
+    }
+
+    #[inline(always)]
+    fn copy_block(self, from: &[u8; BLOCK], to: &mut [u8; BLOCK]) {
+        let ((words, _), (places, _)) = (from.as_chunks::<4>(), to.as_chunks_mut::<4>());
+        for (place, word) in places.iter_mut().zip(words) {
+            *place = (u32::from_le_bytes(*word) ^ self.0).to_le_bytes();
+        }
     }
 
     /// Masks or unmasks these bytes, which follow those of the last call.
     #[inline]
     pub fn apply(&mut self, bytes: &mut [u8]) {
-        let mut rest = bytes;
-        if rest.len() >= LONG {
-            rest = self.align(rest);
+        if bytes.len() >= LONG {
+            return self.apply_long(bytes);
         }
-        if rest.len() >= BLOCK {
-            let block = self.block();
-            let (blocks, short) = rest.as_chunks_mut::<BLOCK>();
-            for bytes in blocks {
-                for (byte, key) in bytes.iter_mut().zip(&block) {
-                    *byte ^= key;
-                }
-            }
-            rest = short;
+        let (blocks, rest) = bytes.as_chunks_mut::<BLOCK>();
+        for block in blocks {
+            self.apply_block(block);
         }
         self.apply_short(rest);
     }
 
-    /// Masks the few bytes before an aligned block: the blocks of a long payload should not straddle cache lines.
-    fn align<'b>(&mut self, bytes: &'b mut [u8]) -> &'b mut [u8] {
+    #[cfg(feature = "std")]
+    #[inline(never)]
+    fn apply_long(&mut self, bytes: &mut [u8]) {
+        everlink_mask::apply(bytes, self.key());
+        *self = self.after(bytes.len());
+    }
+
+    /// The blocks of a long payload should not straddle cache lines, so the bytes before the first whole one go first.
+    #[cfg(not(feature = "std"))]
+    #[inline(never)]
+    fn apply_long(&mut self, bytes: &mut [u8]) {
         let before = bytes.as_ptr().align_offset(BLOCK).min(bytes.len());
         let (start, rest) = bytes.split_at_mut(before);
         self.apply_short(start);
-        rest
+        let (blocks, rest) = rest.as_chunks_mut::<BLOCK>();
+        for block in blocks {
+            self.apply_block(block);
+        }
+        self.apply_short(rest);
     }
 
     #[inline]
@@ -117,23 +131,26 @@ impl Mask {
         seen & 0x8080_8080_8080_8080 == 0
     }
 
+    #[cfg(feature = "std")]
+    #[inline(never)]
+    fn copy_long(&mut self, from: &[u8], to: &mut [u8]) {
+        everlink_mask::copy(from, to, self.key());
+        *self = self.after(from.len());
+    }
+
     /// Writes `from`, masked, over the beginning of `to`: one pass instead of a copy and a mask. What does not fit is left
     /// out.
     #[inline]
     pub fn copy(&mut self, from: &[u8], to: &mut [u8]) {
         let length = from.len().min(to.len());
-        let (mut from, mut to) =
-            (from.get(..length).unwrap_or_default(), to.get_mut(..length).unwrap_or_default());
-        if length >= BLOCK {
-            let block = self.block();
-            let (blocks, short) = from.as_chunks::<BLOCK>();
-            let (places, room) = to.as_chunks_mut::<BLOCK>();
-            for (place, bytes) in places.iter_mut().zip(blocks) {
-                for ((to, from), key) in place.iter_mut().zip(bytes).zip(&block) {
-                    *to = from ^ key;
-                }
-            }
-            (from, to) = (short, room);
+        let (from, to) = (from.get(..length).unwrap_or_default(), to.get_mut(..length).unwrap_or_default());
+        #[cfg(feature = "std")]
+        if length >= LONG {
+            return self.copy_long(from, to);
+        }
+        let ((blocks, from), (places, to)) = (from.as_chunks::<BLOCK>(), to.as_chunks_mut::<BLOCK>());
+        for (place, block) in places.iter_mut().zip(blocks) {
+            self.copy_block(block, place);
         }
         let (words, tail) = from.as_chunks::<8>();
         let (places, room) = to.as_chunks_mut::<8>();

@@ -84,6 +84,7 @@ pub fn print_beside(name: &str, contenders: &[Contender<'_>], values: &[f64], un
     if let Some((_, value)) = memcpy {
         print!(" memcpy={value:.1}");
     }
-    let others: Vec<String> = peers.iter().skip(1).map(|(name, value)| format!("{name}:{value:.1}")).collect();
+    let others: Vec<String> =
+        peers.iter().skip(1).map(|(name, value)| format!("{name}:{value:.1}")).collect();
     println!("{}{} unit={unit}", if others.is_empty() { "" } else { " others=" }, others.join(","));
 }

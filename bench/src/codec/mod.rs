@@ -15,8 +15,14 @@ use everlink::ws::{Decoder, Encoder, Frame, Limits, Mask, Role};
 use crate::measure::{Contender, interleaved, print_beside};
 use wire::{Keys, READ, Wire};
 
-const SIZES: [(&str, usize); 6] =
-    [("16B", 16), ("125B", 125), ("1KiB", 1 << 10), ("16KiB", 16 << 10), ("64KiB", 64 << 10), ("1MiB", 1 << 20)];
+const SIZES: [(&str, usize); 6] = [
+    ("16B", 16),
+    ("125B", 125),
+    ("1KiB", 1 << 10),
+    ("16KiB", 16 << 10),
+    ("64KiB", 64 << 10),
+    ("1MiB", 1 << 20),
+];
 
 /// What a payload is made of.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -60,9 +66,9 @@ pub fn run() {
     }
     for (role_name, role) in [("server", Role::Server), ("client", Role::Client)] {
         for (size_name, size) in SIZES {
-            let payload = Content::Binary.payload(size);
-            let mut contenders = vec![encode(role, &payload), Contender::new("memcpy", copier(&payload))];
-            contenders.extend(peers::encoders(role, &payload));
+            let payload = wire::place_payload(&Content::Binary.payload(size));
+            let mut contenders = vec![encode(role, payload), Contender::new("memcpy", copier(payload))];
+            contenders.extend(peers::encoders(role, payload));
             let values = interleaved(1, &mut contenders);
             print_beside(&format!("encode_{role_name}_{size_name}"), &contenders, &values, "ns");
         }
@@ -104,20 +110,20 @@ fn decode(wire: &Wire) -> Contender<'static> {
 }
 
 fn copier(payload: &[u8]) -> impl FnMut() {
-    let mut out = vec![0; payload.len()];
+    let out = wire::place(payload.len());
     move || {
         out.copy_from_slice(black_box(payload));
-        black_box(&mut out);
+        black_box(&mut *out);
     }
 }
 
 fn encode(role: Role, payload: &[u8]) -> Contender<'_> {
-    let mut out = vec![0; payload.len() + 14];
+    let out = wire::place(payload.len() + 14);
     let mut keys = Keys::new();
     let mut encoder = Encoder::new(role);
     Contender::new("everlink", move || {
         let mask = (role == Role::Client).then(|| Mask::new(keys.next()));
-        let written = encoder.write(Frame::binary(black_box(payload)), mask, &mut out).expect("there is room");
+        let written = encoder.write(Frame::binary(black_box(payload)), mask, out).expect("there is room");
         black_box(&out[..written]);
     })
 }

@@ -91,7 +91,8 @@ fn websocket_codec_decoder(wire: &Wire) -> Contender<'static> {
 fn nexus_decoder(wire: &Wire) -> Contender<'static> {
     use nexus_web::ws::{FrameReader, Role};
     let mut socket = wire.socket();
-    let mut reader = FrameReader::builder().role(Role::Server).buffer_capacity(wire.frame() + 2 * READ).build();
+    let mut reader =
+        FrameReader::builder().role(Role::Server).buffer_capacity(wire.frame() + 2 * READ).build();
     let messages = wire.messages;
     Contender::new("nexus-web", move || {
         let mut seen = 0;
@@ -177,7 +178,8 @@ fn tungstenite_encoder(role: Role, payload: &[u8]) -> Contender<'_> {
         Role::Client => protocol::Role::Client,
         Role::Server => protocol::Role::Server,
     };
-    let mut socket = protocol::WebSocket::from_raw_socket(Wire::masked(Content::Binary, 1).socket(), role, None);
+    let mut socket =
+        protocol::WebSocket::from_raw_socket(Wire::masked(Content::Binary, 1).socket(), role, None);
     let payload = Bytes::copy_from_slice(payload);
     Contender::new("tungstenite", move || {
         socket.write(Message::Binary(black_box(&payload).clone())).expect("there is room");
@@ -242,15 +244,15 @@ fn nexus_encoder(role: Role, payload: &[u8]) -> Contender<'_> {
         Role::Client => nexus_web::ws::Role::Client,
         Role::Server => nexus_web::ws::Role::Server,
     });
-    let mut out = vec![0; payload.len() + 14];
+    let out = super::wire::place(payload.len() + 14);
     Contender::new("nexus-web", move || {
-        let written = writer.encode_binary(black_box(payload), &mut out);
+        let written = writer.encode_binary(black_box(payload), out);
         black_box(&out[..written]);
     })
 }
 
 fn ws_framer_encoder(role: Role, payload: &[u8]) -> Contender<'_> {
-    let buffer = Box::leak(vec![0; payload.len() + 14].into_boxed_slice());
+    let buffer = super::wire::place(payload.len() + 14);
     let mut framer = ws_framer::WsTxFramer::new(role == Role::Client, buffer);
     Contender::new("ws-framer", move || {
         black_box(framer.binary(black_box(payload)).expect("there is room"));
@@ -261,10 +263,10 @@ fn embedded_encoder(payload: &[u8]) -> Contender<'_> {
     use embedded_websocket::{WebSocketSendMessageType, WebSocketServer, WebSocketState};
     let mut server = WebSocketServer::new_server();
     server.state = WebSocketState::Open;
-    let mut out = vec![0; payload.len() + 14];
+    let out = super::wire::place(payload.len() + 14);
     Contender::new("embedded-websocket", move || {
         let written = server
-            .write(WebSocketSendMessageType::Binary, true, black_box(payload), &mut out)
+            .write(WebSocketSendMessageType::Binary, true, black_box(payload), out)
             .expect("there is room");
         black_box(&out[..written]);
     })

@@ -27,9 +27,12 @@ pub fn decoders(wire: &Wire, content: Content) -> Vec<Contender<'static>> {
         fastwebsockets_decoder(wire),
         tokio_websockets_decoder(wire),
         websocket_codec_decoder(wire),
-        nexus_decoder(wire),
         ws_framer_decoder(wire),
     ];
+    // It does not validate a text in one frame that comes in several reads.
+    if content == Content::Binary || wire.frame() < READ {
+        all.push(nexus_decoder(wire));
+    }
     if content == Content::Binary {
         all.push(embedded_decoder(wire));
     }

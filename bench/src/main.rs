@@ -6,6 +6,7 @@ mod herd;
 mod link;
 mod measure;
 mod plot;
+mod recovery;
 
 use std::path::PathBuf;
 
@@ -30,6 +31,15 @@ enum What {
         #[arg(long)]
         plot: Option<PathBuf>,
     },
+    /// How soon an outage is noticed and over (simulated).
+    Recovery {
+        /// Writes a plot to this SVG file.
+        #[arg(long)]
+        plot: Option<PathBuf>,
+        /// Only the outage of this seed, of each scenario.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
 }
 
 fn main() {
@@ -37,5 +47,6 @@ fn main() {
         What::Codec => codec::run(),
         What::Link => link::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
+        What::Recovery { plot, seed } => recovery::run(plot.as_deref(), seed),
     }
 }

@@ -1,5 +1,7 @@
-//! Measures everlink. Each figure is one line: `name everlink=… unit=…`, with `peer=…:NAME ratio=…` where there is a peer.
+//! Measures everlink. Each figure is one line: `name everlink=… unit=…`, with `peer=…:NAME ratio=…` where there is a peer: the best
+//! one (below 1, everlink is faster), followed by `memcpy=…` for scale and `others=NAME:…,…` where there are more.
 
+mod codec;
 mod herd;
 mod link;
 mod measure;
@@ -21,6 +23,8 @@ struct Arguments {
 enum What {
     /// A link's steps, in nanoseconds, and its memory.
     Link,
+    /// The WebSocket codec, in nanoseconds a message, beside its peers.
+    Codec,
     /// What a server meets after an outage (simulated).
     Herd {
         /// Writes a plot to this SVG file.
@@ -40,6 +44,7 @@ enum What {
 
 fn main() {
     match Arguments::parse().what {
+        What::Codec => codec::run(),
         What::Link => link::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
         What::Recovery { plot, seed } => recovery::run(plot.as_deref(), seed),

@@ -92,7 +92,7 @@ impl Plot {
             ));
         }
         add(format_args!(
-            r#"<text x="{}" y="{}" text-anchor="middle">{}</text><text x="16" y="{1}" transform="rotate(-90 16 {3})" text-anchor="middle">{4}</text>"#,
+            r#"<text x="{}" y="{}" text-anchor="middle">{}</text><text x="16" y="{3}" transform="rotate(-90 16 {3})" text-anchor="middle">{4}</text>"#,
             MARGIN.0 + width / 2.0,
             SIZE.1 - 12.0,
             escape(&self.x),

@@ -60,8 +60,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if in_flight && socket.progress + self.config.stall_after <= now {
             socket.stalled = true;
         }
-        let due = socket.heartbeat.next(&self.config.heartbeat).is_some_and(|(at, _)| at <= now);
-        if due && socket.flush == Flush::Asked {
+        if socket.flush == Flush::Asked
+            && socket.heartbeat.next(&self.config.heartbeat).is_some_and(|(at, _)| at <= now)
+        {
             socket.heartbeat.set_congested();
         }
         match socket.heartbeat.fire(&self.config.heartbeat, now) {

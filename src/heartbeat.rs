@@ -148,8 +148,8 @@ impl Config {
     }
 
     /// The longest deadline that an adaptive answer may get.
-    fn longest(&self) -> u64 {
-        micros(self.timeout.max(self.interval).max(self.min_timeout))
+    fn longest(&self) -> Duration {
+        self.timeout.max(self.interval).max(self.min_timeout)
     }
 }
 
@@ -203,6 +203,7 @@ pub struct Heartbeat {
     paused: bool,
     hidden: bool,
     watchful: bool,
+    congested: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +235,7 @@ impl Heartbeat {
             paused: false,
             hidden: false,
             watchful: false,
+            congested: false,
         }
     }
 
@@ -285,7 +287,18 @@ impl Heartbeat {
         match self.next(config)? {
             (at, _) if at > now => None,
             (_, Due::Silence) => Some(Beat::Dead),
-            (_, Due::Ping) => Some(Beat::Ping { nonce: self.ping(config, now, false) }),
+            (_, Due::Ping) => {
+                let due = now + Duration::from_micros(self.timeout(config, false));
+                match &mut self.probe {
+                    // One is on its way: another would only take its place, and on a slow path none would ever be answered
+                    // in time to be a sample. Its answer is due again instead.
+                    Some(out) if !self.paused && !out.held && now < out.sent + config.longest() => {
+                        out.due = Some(due);
+                        None
+                    }
+                    _ => Some(Beat::Ping { nonce: self.ping(config, now, false) }),
+                }
+            }
             (_, Due::Answer) => {
                 self.missed = self.missed.saturating_add(1);
                 let urgent = self.probe.is_some_and(|probe| probe.urgent);
@@ -312,18 +325,22 @@ impl Heartbeat {
         self.pinged = Some(now);
         self.last_nonce = self.last_nonce.checked_add(1).unwrap_or(1);
         self.open_pings = self.open_pings.saturating_add(1);
-        let measured = self.rtt.timeout().filter(|_| config.adaptive);
-        let timeout = if urgent {
-            micros(config.probe_timeout).max(measured.unwrap_or(0))
-        } else {
-            measured.map_or(micros(config.timeout), |rto| {
-                let doubled = rto.max(micros(config.min_timeout)).saturating_mul(1 << self.missed.min(16));
-                doubled.min(config.longest())
-            })
-        };
-        let due = (!self.paused).then_some(now + Duration::from_micros(timeout));
+        let due = now + Duration::from_micros(self.timeout(config, urgent));
+        let due = (!self.paused).then_some(due);
         self.probe = Some(Probe { nonce: self.last_nonce, sent: now, due, urgent, held: false });
         self.last_nonce
+    }
+
+    /// How long an answer may take, in microseconds.
+    fn timeout(&self, config: &Config, urgent: bool) -> u64 {
+        let measured = self.rtt.timeout().filter(|_| config.adaptive && !self.congested);
+        if urgent {
+            return micros(config.probe_timeout).max(measured.unwrap_or(0));
+        }
+        measured.map_or(micros(config.timeout), |rto| {
+            let doubled = rto.max(micros(config.min_timeout)).saturating_mul(1 << self.missed.min(16));
+            doubled.min(micros(config.longest()))
+        })
     }
 
     /// Bytes came in, of whatever kind. A sign of life, unless only pings and pongs are to count.
@@ -359,6 +376,7 @@ impl Heartbeat {
     fn alive(&mut self, now: Instant) {
         self.quiet_since = self.quiet_since.max(now);
         self.unanswered_send = None;
+        self.congested = false;
         self.missed = 0;
         if let Some(probe) = &mut self.probe {
             probe.due = None;
@@ -413,6 +431,12 @@ impl Heartbeat {
     /// Whether the link is shown as degraded, and so is to be looked at more often.
     pub const fn set_watchful(&mut self, watchful: bool) {
         self.watchful = watchful;
+    }
+
+    /// The socket is full, so that the answer to a ping will have waited behind own data: until the next sign of life,
+    /// answers are due after `timeout`, for what was measured on a free path says nothing.
+    pub const fn set_congested(&mut self) {
+        self.congested = true;
     }
 
     /// Whether an answer is overdue and nothing has come in since.

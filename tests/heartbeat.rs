@@ -337,3 +337,19 @@ fn a_link_that_is_never_quiet_is_measured_all_the_same() {
     heartbeat.set_hidden(true);
     assert_eq!(heartbeat.next(&config), Some((at(29_000 + 60_000), Due::Ping)));
 }
+
+#[test]
+fn behind_own_data_an_answer_has_more_time() {
+    let config = Config::default();
+    let mut heartbeat = Heartbeat::new(START);
+    let nonce = ping(&mut heartbeat, &config, START);
+    heartbeat.pong(&config, START + ms(40), Some(nonce));
+    let due = START + ms(40) + config.interval;
+    heartbeat.set_congested();
+    ping(&mut heartbeat, &config, due);
+    assert_eq!(heartbeat.next(&config), Some((due + ms(5_000), Due::Answer)));
+    heartbeat.received(&config, due + ms(1));
+    let next = due + ms(1) + config.interval;
+    ping(&mut heartbeat, &config, next);
+    assert_eq!(heartbeat.next(&config), Some((next + ms(1_000), Due::Answer)), "a free path again");
+}

@@ -98,10 +98,10 @@ fn a_link_that_heals_in_time_is_never_killed() {
         "15140 ping 1 nonce 2
          16140 ping 1 nonce 3
          16140 status degraded
-         21140 ping 1 nonce 4
-         21180 status connected
-         36180 ping 1 nonce 5
-         51220 ping 1 nonce 6",
+         22140 ping 1 nonce 4
+         22180 status connected
+         37180 ping 1 nonce 5
+         52220 ping 1 nonce 6",
     );
 }
 

@@ -158,6 +158,23 @@ fn throttled_timers_hide_no_dead_socket() {
 }
 
 #[test]
+fn a_path_slower_than_the_pings_is_measured_all_the_same() {
+    for round_trip in [800, 1_200, 1_600, 3_000] {
+        let mut config = Config::default();
+        config.heartbeat.early = Some(Duration::from_millis(400));
+        let mut sim = Sim::new(config, 1, Recorder { echo: true, ..Recorder::default() }).unwrap();
+        sim.path().latency = Duration::from_millis(round_trip / 2);
+        for tenth in 0..600 {
+            sim.run_until(at(tenth * 100));
+            sim.send(text("stroke")).unwrap();
+        }
+        let counts = sim.link().report(sim.now()).counts;
+        assert!(counts.pongs_received.get() >= 8, "{round_trip} ms: {counts:?}");
+        assert!(!abandoned(&sim), "{round_trip} ms");
+    }
+}
+
+#[test]
 fn a_refused_configuration_is_the_link_s_own_error() {
     let config = Config { open_timeout: Duration::ZERO, ..Config::default() };
     assert_eq!(Sim::new(config, 1, Recorder::default()).unwrap_err().field, "open_timeout");

@@ -1,7 +1,7 @@
 //! What time does.
 
 use super::machine::Machine;
-use super::socket::{Candidacy, Opening, Other, Phase};
+use super::socket::{Candidacy, Flush, Opening, Other, Phase};
 use super::state::Cause;
 use crate::heartbeat::Beat;
 use crate::outbox::Slots;
@@ -59,6 +59,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         let in_flight = self.core.outbox.in_flight() > 0;
         if in_flight && socket.progress + self.config.stall_after <= now {
             socket.stalled = true;
+        }
+        if socket.flush == Flush::Asked {
+            socket.heartbeat.set_congested();
         }
         match socket.heartbeat.fire(&self.config.heartbeat, now) {
             None => {}

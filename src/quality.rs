@@ -141,7 +141,11 @@ const SCALE: u64 = 16;
 
 /// Moves a mean towards a sample: by a quarter of the difference upwards, by one `down`th of it downwards.
 const fn smooth(mean: u64, sample: u64, down: u64) -> u64 {
-    if sample >= mean { mean + (sample - mean) / 4 } else { mean - (mean - sample) / down }
+    if sample >= mean {
+        mean.saturating_add((sample - mean) / 4)
+    } else {
+        mean.saturating_sub((mean - sample) / down)
+    }
 }
 
 /// Sixteenths of a microsecond, rounded to whole ones.
@@ -176,7 +180,7 @@ impl Monitor {
         // Between these two lies what hysteresis leaves alone.
         let at_best = config.class(latency, 100);
         let at_worst = config.class(latency, 100_u8.saturating_sub(config.hysteresis_percent));
-        self.quality = self.quality.clamp(at_best, at_worst);
+        self.quality = self.quality.max(at_best).min(at_worst);
     }
 
     /// A pong did not come in time: at once [`Quality::Degraded`] or worse, the second time in a row

@@ -22,7 +22,8 @@ struct Scenario {
     name: &'static str,
     /// In whole milliseconds; one is drawn for each outage.
     length: (u64, u64),
-    begins: &'static [Change],
+    /// With the milliseconds after the beginning.
+    begins: &'static [(u64, Change)],
     ends: &'static [Change],
 }
 
@@ -34,47 +35,48 @@ const SCENARIOS: [Scenario; 9] = [
     Scenario {
         name: "hint_live_socket",
         length: (2_000, 20_000),
-        begins: &[Change::PathDown, tell(Input::Offline)],
+        begins: &[(0, Change::PathDown), (0, tell(Input::Offline))],
         ends: &[Change::PathUp, tell(Input::Online)],
     },
     Scenario {
         name: "hint_no_socket",
         length: (2_000, 20_000),
-        begins: &[Change::Cut, Change::PathDown, tell(Input::Offline)],
+        // The reset arrives; the network goes before the next attempt is due.
+        begins: &[(0, Change::Cut), (100, Change::PathDown), (100, tell(Input::Offline))],
         ends: &[Change::PathUp, tell(Input::Online)],
     },
     Scenario {
         name: "hint_dead_socket",
         length: (2_000, 20_000),
-        begins: &[Change::NewAddress, tell(Input::Offline)],
+        begins: &[(0, Change::NewAddress), (0, tell(Input::Offline))],
         ends: &[tell(Input::Online)],
     },
     Scenario {
         name: "black_hole_up_to_5_s",
         length: (1_000, 5_000),
-        begins: &[Change::PathDown],
+        begins: &[(0, Change::PathDown)],
         ends: &[Change::PathUp],
     },
     Scenario {
         name: "black_hole_5_to_20_s",
         length: (5_000, 20_000),
-        begins: &[Change::PathDown],
+        begins: &[(0, Change::PathDown)],
         ends: &[Change::PathUp],
     },
     Scenario {
         name: "black_hole_20_to_60_s",
         length: (20_000, 60_000),
-        begins: &[Change::PathDown],
+        begins: &[(0, Change::PathDown)],
         ends: &[Change::PathUp],
     },
     Scenario {
         name: "server_restart",
         length: (1_000, 10_000),
-        begins: &[Change::ServerDown],
+        begins: &[(0, Change::ServerDown)],
         ends: &[Change::ServerUp],
     },
-    Scenario { name: "connection_cut", length: (1, 2), begins: &[Change::Cut], ends: &[] },
-    Scenario { name: "address_change", length: (1, 2), begins: &[Change::NewAddress], ends: &[] },
+    Scenario { name: "connection_cut", length: (1, 2), begins: &[(0, Change::Cut)], ends: &[] },
+    Scenario { name: "address_change", length: (1, 2), begins: &[(0, Change::NewAddress)], ends: &[] },
 ];
 
 /// What one outage was like, in seconds.
@@ -143,7 +145,9 @@ fn outage(scenario: &Scenario, seed: u64) -> Outcome {
     let from = Instant::from_millis(20_000 + rng.up_to(15_000));
     let length = Duration::from_millis(rng.up_to(scenario.length.1 - scenario.length.0) + scenario.length.0);
     let healed = from + length;
-    scenario.begins.iter().for_each(|change| sim.schedule(from, change.clone()));
+    for (later, change) in scenario.begins {
+        sim.schedule(from + Duration::from_millis(*later), change.clone());
+    }
     scenario.ends.iter().for_each(|change| sim.schedule(healed, change.clone()));
     let end = healed + Duration::from_secs(90);
     let mut sent = 0_u64;

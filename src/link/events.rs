@@ -12,6 +12,7 @@ use super::state::Cause;
 use crate::backoff;
 use crate::outbox::{Kind, Slots};
 use crate::quality::Quality;
+use crate::time::micros;
 use crate::wire::Incoming;
 
 /// "No code was there", "dropped without a close frame" (RFC 6455, section 7.1.5): never on the wire.
@@ -246,7 +247,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Some(delay) => {
                 let asked = match why {
                     backoff::Cause::RetryAfter(_) | backoff::Cause::Restart if core.hidden => {
-                        delay / config.hidden_stretch.max(1)
+                        Duration::from_micros(micros(delay) / u64::from(config.hidden_stretch.max(1)))
                     }
                     backoff::Cause::RetryAfter(_) | backoff::Cause::Restart => delay,
                     backoff::Cause::Lost | backoff::Cause::Online => Duration::ZERO,

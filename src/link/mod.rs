@@ -97,7 +97,18 @@ impl<P: AsRef<[u8]>> Link<P> {
 /// Making and using a link. Who calls what: the adapter calls [`handle`](Link::handle), [`poll`](Link::poll),
 /// [`pull`](Link::pull) and the two frames; the application sends, cancels and looks.
 impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
-    /// As [`Link::new`], with slots that the caller provides: `[const { Slot::EMPTY }; 8]`, say.
+    /// As [`Link::new`], with slots that the caller provides: an array, or a borrowed one.
+    ///
+    /// ```
+    /// use everlink::link::{Config, Link};
+    /// use everlink::outbox::Slot;
+    ///
+    /// let mut config = Config::default();
+    /// config.outbox.messages = 8;
+    /// let link = Link::<&[u8], _>::with_slots(config, 7, [const { Slot::EMPTY }; 8])?;
+    /// # let _ = link;
+    /// # Ok::<(), everlink::error::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     /// Names the field of the configuration that cannot work; `outbox.messages` if there are fewer slots than that.
@@ -275,8 +286,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     #[must_use]
     pub fn report(&self, now: Instant) -> Report {
         let queue = Queue {
-            messages: self.core.outbox.queued() + self.core.outbox.in_flight(),
-            bytes: self.core.outbox.queued_bytes() + self.core.outbox.in_flight_bytes(),
+            messages: self.core.outbox.queued().saturating_add(self.core.outbox.in_flight()),
+            bytes: self.core.outbox.queued_bytes().saturating_add(self.core.outbox.in_flight_bytes()),
         };
         self.core.metrics.report(now.max(self.core.now), self.core.quality.latency(), queue)
     }

@@ -9,7 +9,10 @@ say() { printf '\n== %s\n' "$*"; }
 # The README's own command.
 step_test() { cargo test --workspace; }
 
-step_format() { cargo fmt --all --check; }
+step_format() {
+  cargo fmt --all --check
+  cargo fmt --manifest-path fuzz/Cargo.toml --check
+}
 
 step_clippy() {
   cargo clippy --workspace --all-targets -- -D warnings
@@ -110,8 +113,31 @@ step_metal() {
   arm-none-eabi-size "$out/release/empty" metal/target/hour{,-with-trace}
 }
 
+# What the fuzzer found worth keeping, run once by whatever toolchain is here.
+step_corpus() {
+  local here=(--manifest-path fuzz/Cargo.toml --no-default-features)
+  cargo clippy "${here[@]}" --all-targets -- -D warnings
+  cargo test "${here[@]}"
+}
+
+# Every fuzz target for FUZZ_SECONDS. New inputs are kept in fuzz/target/corpus, those that break a rule in fuzz/artifacts.
+step_fuzz() {
+  if ! cargo +nightly --version > /dev/null 2>&1; then
+    echo "no nightly toolchain, so no fuzzing; the step \`corpus\` replays what was found elsewhere"
+    return
+  fi
+  cargo fuzz --version > /dev/null 2>&1 || cargo install cargo-fuzz --locked
+  local target
+  for target in fuzz/fuzz_targets/*.rs; do
+    target=$(basename "$target" .rs)
+    mkdir -p "fuzz/target/corpus/$target"
+    cargo +nightly fuzz run -s none "$target" "fuzz/target/corpus/$target" "fuzz/corpus/$target" -- \
+      -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10 -verbosity=0 -print_final_stats=1
+  done
+}
+
 steps=("$@")
-[ $# -gt 0 ] || steps=(format test clippy docs features examples targets metal)
+[ $# -gt 0 ] || steps=(format test clippy docs features examples corpus fuzz targets metal)
 for step in "${steps[@]}"; do
   say "$step"
   "step_$step"

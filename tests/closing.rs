@@ -105,6 +105,22 @@ fn a_linger_over_a_socket_that_turned_out_dead_ends_without_a_word() {
 }
 
 #[test]
+fn a_candidate_goes_with_the_socket_when_the_linger_ends() {
+    let mut script = Script::connected(|config| config.candidate = everlink::link::Candidate::On);
+    script.server.black_hole();
+    script.server.drains = false;
+    script.send("stroke");
+    // Past the moment at which the socket becomes suspect, and short of its end.
+    script.input(Input::Stop { linger: s(4) });
+    script.until(60_000);
+    assert_eq!(script.opens(), [0, 4_000]);
+    script.sees("close abandon", "5000 abandon 2\n 5000 abandon 1");
+    script.event(2, Event::Opened);
+    assert_eq!(script.status(), Status::Disconnected);
+    assert_eq!(script.link.deadline(), None, "nothing is left that could reconnect");
+}
+
+#[test]
 fn a_linger_ends_when_the_last_message_is_taken_back() {
     let mut script = Script::connected(|_| {});
     let message = everlink::outbox::Message::text(b"stroke".to_vec());

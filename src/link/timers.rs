@@ -47,6 +47,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if let Some(until) = socket.linger
             && (until <= now || self.core.outbox.is_empty())
         {
+            self.drop_candidate();
             if let Some(socket) = self.take_socket() {
                 self.part(&socket);
                 self.core.outbox.stop(self.arena);

@@ -374,10 +374,9 @@ impl Books<Link<Vec<u8>>> {
             self.handle(Input::Socket(known, Event::Opened));
             self.handle(Input::Socket(known, Event::Resumed));
             self.handle(Input::Socket(known, Event::Written(u64::MAX)));
-        }
-        let nonce = self.nonce.to_be_bytes();
-        if let Some(newest) = Epoch::new(self.newest) {
-            self.handle(Input::Socket(newest, Event::Pong(&nonce)));
+            // The last ping may have left on another socket than the one that was asked for last.
+            let nonce = self.nonce.to_be_bytes();
+            self.handle(Input::Socket(known, Event::Pong(&nonce)));
         }
         for _ in 0..10_000 {
             loop {

@@ -17,6 +17,8 @@
 
 pub mod books;
 pub mod random;
+#[cfg(feature = "serde")]
+pub mod tape;
 
 use core::time::Duration;
 use std::collections::BTreeMap;

@@ -1,0 +1,36 @@
+//! What the fuzz targets do with their bytes, as plain functions: a fuzzer calls them for hours, `tests/corpus.rs` once for
+//! each file of the committed corpus. They panic where a rule is broken.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is a finding")]
+
+#[path = "../../tests/harness/books.rs"]
+pub mod books;
+#[path = "../../tests/harness/naive_outbox.rs"]
+pub mod naive_outbox;
+#[path = "../../tests/harness/tape.rs"]
+pub mod tape;
+
+mod config;
+pub mod history;
+pub mod link_ops;
+mod memory;
+mod outbox;
+mod trace;
+mod wire;
+
+pub use config::config;
+pub use link_ops::link_ops;
+pub use outbox::outbox;
+pub use trace::trace;
+pub use wire::wire;
+
+/// What a target does with its bytes.
+pub type Body = fn(&[u8]);
+
+/// Every target with its name.
+pub const TARGETS: [(&str, Body); 5] =
+    [("config", config), ("link_ops", link_ops), ("outbox", outbox), ("trace", trace), ("wire", wire)];
+
+/// One of these, whatever the byte.
+fn pick<T: Copy>(of: &[T], by: u8) -> T {
+    of[usize::from(by) % of.len()]
+}

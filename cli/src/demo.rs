@@ -36,7 +36,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::drawing;
 use crate::ledger::{Ledger, Outcome};
-use crate::serve::command::Signals;
+use crate::signals::Signals;
 use client::{CAN_SUSPEND, Client, Signal};
 use event::{Said, complaint};
 pub use fault::Fault;
@@ -63,7 +63,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// What to send: NDJSON with times in milliseconds in `t`, or any file of lines; it begins again when it ends
-    /// [default: a drawing that was recorded]
+    /// [default: a drawing with its timing, made by a program]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
@@ -120,7 +120,7 @@ impl End {
 /// When the input cannot be read or the picture not be written (before anything runs), when the parts cannot be started,
 /// when the client does not connect or ends before its time, and when it did not tell the truth.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let lines = arguments.input.as_deref().map_or_else(|| Ok(drawing::recorded()), drawing::read)?;
+    let lines = arguments.input.as_deref().map_or_else(|| Ok(drawing::included()), drawing::read)?;
     let picture = Picture::open(&arguments.out)?;
     let mut signals = Signals::new()?;
     let screen = Screen::new(arguments.quiet);

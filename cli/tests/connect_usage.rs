@@ -38,6 +38,7 @@ async fn flags_that_cannot_be_used_are_named() {
         (&["--wire.raw.ping", "hex:0"], &["--wire.raw.ping"]),
         (&["--linger", "10"], &["--linger"]),
         (&["--when-full", "panic"], &["--when-full"]),
+        (&["--max-message", "0"], &["--max-message", "more than zero"]),
         (&["--heartbeat.intervall", "1s"], &["--heartbeat.intervall"]),
         (&["--heartbeat.interval", "0s"], &["impossible configuration: heartbeat.interval"]),
         (&["--backoff.cap", "1ms"], &["impossible configuration: backoff.cap"]),

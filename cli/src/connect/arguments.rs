@@ -62,7 +62,7 @@ pub struct Arguments {
     pub(super) binary: Binary,
 
     /// The longest message accepted from the server, in bytes; a longer one closes the socket with 1009
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = flags::positive)]
     pub(super) max_message: usize,
 
     /// Events as JSON lines on standard error, for machines, and nothing else there

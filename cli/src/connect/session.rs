@@ -18,7 +18,7 @@ use super::journal::{Audience, Journal};
 use super::output;
 use super::screen::{SharedScreen, seconds};
 use super::settings::{Settings, TraceFile};
-use crate::serve::command::Signals;
+use crate::signals::Signals;
 
 /// How long lines may still leave after Ctrl-C.
 const HURRY: Duration = Duration::from_secs(1);

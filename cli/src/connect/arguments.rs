@@ -77,6 +77,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(super) trace: Option<PathBuf>,
 
+    /// A file that holds up the connection's task while it exists, as if it did not run; for the demonstration
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(super) hold: Option<PathBuf>,
+
     /// What decides the jitter of retries; from the system's entropy by default
     #[arg(long, value_name = "NUMBER")]
     pub(super) seed: Option<u64>,

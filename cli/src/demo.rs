@@ -17,6 +17,7 @@ mod client;
 mod event;
 mod fault;
 mod feed;
+mod hold;
 mod picture;
 mod record;
 mod screen;
@@ -36,7 +37,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::drawing;
 use crate::ledger::{Ledger, Outcome};
-use crate::serve::command::Signals;
+use crate::signals::Signals;
 use client::{CAN_SUSPEND, Client, Signal};
 use event::{Said, complaint};
 pub use fault::Fault;
@@ -52,8 +53,8 @@ const OPEN: Duration = Duration::from_secs(5);
 const RECOVERY: Duration = Duration::from_secs(6);
 /// Before the first fault, and after each.
 const QUIET: Duration = Duration::from_secs(2);
-/// For everything, if all takes as long as it may.
-const LONGEST: Duration = Duration::from_secs(54);
+/// For all faults, if they take as long as they may; the end adds at most 12 s.
+const LONGEST: Duration = Duration::from_secs(45);
 /// For the last words of the client and the server.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// What a shell says of a program that Ctrl-C ended: 128 + SIGINT.
@@ -63,7 +64,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// What to send: NDJSON with times in milliseconds in `t`, or any file of lines; it begins again when it ends
-    /// [default: a drawing that was recorded]
+    /// [default: a drawing with its timing, made by a program]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
@@ -74,6 +75,10 @@ pub struct Arguments {
     /// Only these faults, in this order
     #[arg(long, value_name = "FAULTS", value_enum, value_delimiter = ',', default_values_t = Fault::ALL)]
     faults: Vec<Fault>,
+
+    /// Hold the client's connection instead of suspending its process; always so where there are no signals
+    #[arg(long)]
+    hold: bool,
 
     /// Print the ledger only
     #[arg(long)]
@@ -120,16 +125,15 @@ impl End {
 /// When the input cannot be read or the picture not be written (before anything runs), when the parts cannot be started,
 /// when the client does not connect or ends before its time, and when it did not tell the truth.
 pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    let lines = arguments.input.as_deref().map_or_else(|| Ok(drawing::recorded()), drawing::read)?;
+    let lines = arguments.input.as_deref().map_or_else(|| Ok(drawing::included()), drawing::read)?;
     let picture = Picture::open(&arguments.out)?;
     let mut signals = Signals::new()?;
     let screen = Screen::new(arguments.quiet);
     let mut faults = arguments.faults;
-    introduce(&screen, lines.len(), &faults);
-    if !CAN_SUSPEND && faults.contains(&Fault::Suspend) {
-        screen.text("left out: suspended process, because processes cannot be stopped and continued here");
-        faults.retain(|fault| *fault != Fault::Suspend);
+    if arguments.hold || !CAN_SUSPEND {
+        faults.iter_mut().filter(|fault| **fault == Fault::Suspend).for_each(|fault| *fault = Fault::Hold);
     }
+    introduce(&screen, lines.len(), &faults);
 
     let (mut stage, seen) = Stage::open().await?;
     let observed = Observed(Arc::new(Mutex::new((Record::new(), screen))));
@@ -154,7 +158,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
         screen.done(record.now(), end.words());
     }
     // Whatever happened: what is wrong ends, then the client, and only then the server.
-    let _ = client.signal(Signal::Continue);
+    let _ = client.resume();
     let healed = stage.heal().await;
     let _ = stop.send(());
     if timeout(LAST_WORDS, &mut feeding).await.is_err() {
@@ -221,20 +225,19 @@ async fn play(
         }
         match fault {
             Fault::Suspend => client.signal(Signal::Stop).context("cannot stop the client process")?,
+            Fault::Hold => client.hold().context("cannot hold the client's connection")?,
             Fault::Drop | Fault::Restart | Fault::Slow | Fault::BlackHole => stage.begin(fault).await,
         }
         sleep(fault.lasts()).await;
         {
             let (record, screen) = &mut *observed.lock();
             screen.healed(record.heals(), fault.name(), fault.end());
-            if fault == Fault::Suspend {
+            if matches!(fault, Fault::Suspend | Fault::Hold) {
                 screen.woken();
             }
         }
         match fault {
-            Fault::Suspend => {
-                client.signal(Signal::Continue).context("cannot continue the client process")?
-            }
+            Fault::Suspend | Fault::Hold => client.resume().context("cannot continue the client process")?,
             Fault::Drop | Fault::Restart | Fault::Slow | Fault::BlackHole => stage.end(fault).await?,
         }
         if timeout(RECOVERY, until(observed, Record::has_recovered)).await.is_ok() {
@@ -316,7 +319,7 @@ fn conclude(screen: &Screen, record: &Record, ledger: &Ledger) {
 
 const LEGEND: &str = "\
 noticed:   from the beginning of the fault to the client's first word that something is wrong;
-           a suspended process can say nothing before it runs again
+           who was suspended or held can say nothing before that is over
 recovered: from the end of the fault until the client is connected (not only degraded) and a
            line that it accepted since has reached the server
 ";

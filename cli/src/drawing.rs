@@ -1,6 +1,6 @@
 //! What the demonstration sends: lines with the times at which they were drawn.
 //!
-//! A recorded drawing is NDJSON, one point a line, `t` in milliseconds since the start:
+//! A drawing is NDJSON, one point a line, `t` in milliseconds since the start:
 //!
 //! ```text
 //! {"t":0,"stroke":1,"x":180.0,"y":420.0,"pen":"down","color":"#0072B2"}
@@ -16,8 +16,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use serde_json::Value;
 
-/// A house, a sun and a signature: about 40 s.
-const RECORDED: &str = include_str!("../data/drawing.ndjson");
+/// A house, a sun and a signature: about 40 s. Nobody drew it: a program made its curves and its timing, to be like those of
+/// a hand.
+const INCLUDED: &str = include_str!("../data/drawing.ndjson");
 /// The pace of lines that have no time of their own.
 const PACE: Duration = Duration::from_millis(25);
 /// Times beyond this are no times of a drawing.
@@ -25,8 +26,8 @@ const LONGEST: Duration = Duration::from_secs(24 * 3600);
 
 /// The drawing that comes with the program.
 #[must_use]
-pub fn recorded() -> Vec<(Duration, String)> {
-    timed(RECORDED.lines())
+pub fn included() -> Vec<(Duration, String)> {
+    timed(INCLUDED.lines())
 }
 
 /// The lines of a file, each with its time since the start. Times never go back: a line with an earlier time than the line

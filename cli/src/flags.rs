@@ -42,3 +42,16 @@ pub fn positive_duration(text: &str) -> Result<Duration, String> {
         time => Ok(time),
     }
 }
+
+/// Reads a number that is not zero.
+///
+/// # Errors
+///
+/// A sentence for people, for zero and for what is no whole number.
+pub fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("must be more than zero".to_owned()),
+        Ok(number) => Ok(number),
+        Err(_) => Err("expected a whole number".to_owned()),
+    }
+}

@@ -14,8 +14,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
+use serde::Deserialize;
+
 /// What became of a message, in the client's own words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The server acknowledged it.
     Acknowledged,
@@ -23,7 +26,8 @@ pub enum Outcome {
     Written,
     /// It may or may not have been sent when its connection died.
     InDoubt,
-    /// The client ended before it was settled.
+    /// The client ended before it was settled; no word of the client's.
+    #[serde(skip_deserializing)]
     Unsettled,
     /// It became too old before it could be sent.
     Expired,

@@ -1,7 +1,7 @@
 //! The parts of the `everlink` program.
 //!
 //! ```text
-//!  recorded lines        a client           faults            a server
+//!  lines with times      a client           faults            a server
 //!  [`drawing`]   ──►  (everlink-tokio)  ──►  [`relay`]  ──►  [`serve`]
 //!                             │                                  │
 //!                             └──────►  [`ledger`]  ◄────────────┘     what was accepted, what really arrived
@@ -20,4 +20,5 @@ pub mod ledger;
 pub mod relay;
 pub mod replay;
 pub mod serve;
+mod signals;
 pub mod timeline;

@@ -52,7 +52,7 @@ async fn run(command: Command) -> ExitCode {
 }
 
 fn failure(error: &anyhow::Error) -> ExitCode {
-    complain(&format!("{error:#}"));
+    complain(&without_secrets(format!("{error:#}")));
     ExitCode::FAILURE
 }
 
@@ -73,7 +73,7 @@ fn usage(error: &clap::Error) -> ExitCode {
             ExitCode::from(2)
         }
         _ => {
-            let text = error.render().to_string();
+            let text = without_secrets(error.render().to_string());
             let what = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
             let what: Vec<&str> =
                 what.filter(|line| !line.starts_with("For more") && !line.is_empty()).collect();
@@ -86,6 +86,18 @@ fn usage(error: &clap::Error) -> ExitCode {
 
 fn names_a_flag(error: &clap::Error) -> bool {
     matches!(error.get(ContextKind::InvalidArg), Some(ContextValue::String(name)) if name.starts_with('-'))
+}
+
+/// The text with every argument that it repeats cut off where a URL or a query begins: what follows may be secret.
+fn without_secrets(text: String) -> String {
+    std::env::args_os().fold(text, |text, argument| {
+        let argument = argument.to_string_lossy();
+        let secret = [argument.find("://"), argument.find('?')].into_iter().flatten().min();
+        match secret {
+            Some(begin) => text.replace(&argument[begin..], "…"),
+            None => text,
+        }
+    })
 }
 
 /// One line on standard error.

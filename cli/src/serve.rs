@@ -18,9 +18,8 @@
 //! # }
 //! ```
 //!
-//! The heartbeat is that of `002_f50775fb86a08210.txt`: in every round a client that showed no life since the round before is
-//! terminated, the others are pinged; so a dead client is dropped after one to two intervals. Any frame that comes in is a
-//! sign of life.
+//! The heartbeat goes in rounds: in every round a client that showed no life since the round before is terminated, the others
+//! are pinged; so a dead client is dropped after one to two intervals. Any frame that comes in is a sign of life.
 //!
 //! Everything is bounded. In the modes that hand a message to several clients, a client whose outgoing queue is full is
 //! closed with 1013 and loses what waits for it; an echo is read only as fast as its answers are taken. What a client

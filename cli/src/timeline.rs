@@ -15,6 +15,7 @@ mod fate;
 use std::fmt::Write;
 
 use axis::{linear_ticks, log_range};
+pub use everlink::link::Status;
 pub use fate::Fate;
 
 /// A stretch of time with a name.
@@ -28,53 +29,22 @@ pub struct Span {
     pub to: f64,
 }
 
-/// The words of the status lane, with a colour each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Status {
-    /// No socket, and none is being opened.
-    Disconnected,
-    /// A socket is being opened.
-    Connecting,
-    /// All is well.
-    Connected,
-    /// There is a socket, but something is wrong.
-    Degraded,
-    /// Given up.
-    Failed,
+/// In the order of the legend.
+const STATUSES: [Status; 5] =
+    [Status::Connected, Status::Degraded, Status::Connecting, Status::Disconnected, Status::Failed];
+
+const fn has_socket(status: Status) -> bool {
+    matches!(status, Status::Connected | Status::Degraded)
 }
 
-impl Status {
-    const ALL: [Status; 5] =
-        [Status::Connected, Status::Degraded, Status::Connecting, Status::Disconnected, Status::Failed];
-
-    const fn has_socket(self) -> bool {
-        match self {
-            Status::Connected | Status::Degraded => true,
-            Status::Disconnected | Status::Connecting | Status::Failed => false,
-        }
-    }
-
-    /// The word for it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Status::Disconnected => "disconnected",
-            Status::Connecting => "connecting",
-            Status::Connected => "connected",
-            Status::Degraded => "degraded",
-            Status::Failed => "failed",
-        }
-    }
-
-    /// From the palette of Okabe and Ito, which people with impaired colour vision can tell apart, too.
-    const fn colour(self) -> &'static str {
-        match self {
-            Status::Disconnected => "#9aa0a6",
-            Status::Connecting => "#56b4e9",
-            Status::Connected => "#009e73",
-            Status::Degraded => "#e69f00",
-            Status::Failed => "#b03a00",
-        }
+/// From the palette of Okabe and Ito, which people with impaired colour vision can tell apart, too.
+const fn colour(status: Status) -> &'static str {
+    match status {
+        Status::Connecting => "#56b4e9",
+        Status::Connected => "#009e73",
+        Status::Degraded => "#e69f00",
+        Status::Failed => "#b03a00",
+        _ => "#9aa0a6",
     }
 }
 
@@ -180,14 +150,14 @@ impl Svg {
         );
         self.label("title", "start", 14.0, 26.0, "One connection through its faults");
         let mut right = RIGHT;
-        for status in Status::ALL.into_iter().rev() {
+        for status in STATUSES.into_iter().rev() {
             let width = 7.0 * status.word().len() as f64;
             self.label("tick", "start", right - width, 25.0, status.word());
             let x = right - width - 16.0;
             let _ = writeln!(
                 self.text,
                 "<rect x=\"{x:.1}\" y=\"15.5\" width=\"11\" height=\"11\" rx=\"2\" fill=\"{}\"/>",
-                status.colour()
+                colour(status)
             );
             right = x - 14.0;
         }
@@ -252,7 +222,7 @@ impl Svg {
                 // Shorter states are still to be seen.
                 (until - x).max(1.0),
                 bottom - top,
-                status.colour(),
+                colour(*status),
                 status.word(),
                 number(*from),
                 number(to)
@@ -286,7 +256,7 @@ impl Svg {
         let mut last = f64::NEG_INFINITY;
         // Points of one socket are joined.
         let lost = |from: f64, to: f64| {
-            status.iter().any(|(at, status)| !status.has_socket() && (from..=to).contains(at))
+            status.iter().any(|(at, status)| !has_socket(*status) && (from..=to).contains(at))
         };
         for (t, ms) in points {
             let (x, y) = (self.x(t), y(ms.log10()));

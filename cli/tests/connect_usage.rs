@@ -38,6 +38,7 @@ async fn flags_that_cannot_be_used_are_named() {
         (&["--wire.raw.ping", "hex:0"], &["--wire.raw.ping"]),
         (&["--linger", "10"], &["--linger"]),
         (&["--when-full", "panic"], &["--when-full"]),
+        (&["--max-message", "0"], &["--max-message", "more than zero"]),
         (&["--heartbeat.intervall", "1s"], &["--heartbeat.intervall"]),
         (&["--heartbeat.interval", "0s"], &["impossible configuration: heartbeat.interval"]),
         (&["--backoff.cap", "1ms"], &["impossible configuration: backoff.cap"]),
@@ -198,6 +199,13 @@ async fn an_argument_that_may_be_a_secret_is_not_repeated() {
         &["connect", URL, "--header", "Authorization SECRET"],
         &["connect", URL, "--header", "Authorization: SECRET\n"],
         &["connect", URL, "--header", "Cookie: SECRET\u{7f}"],
+        &["ws://h/?token=SECRET"],
+        &["ws://user:SECRET@h/"],
+        &["h/?token=it's\n SECRET"],
+        &["serve", "ws://h/?token=SECRET"],
+        &["serve", "127.0.0.1:0", "--mode=ws://h/?token=SECRET"],
+        &["replay", "ws://h/?token=SECRET"],
+        &["demo", "--input", "ws://h/?token=SECRET"],
     ] {
         let output = run(arguments).await;
         assert!(!String::from_utf8_lossy(&output.stderr).contains("SECRET"), "{arguments:?}");

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -125,16 +125,42 @@ async fn what_is_sent_into_a_black_hole_is_in_the_ledger() {
     check_picture(&directory.join("hole.svg"), ">silent black hole</text>");
 }
 
+#[tokio::test]
+async fn all_five_faults_take_less_than_a_minute() {
+    let begun = Instant::now();
+    let output = run(&directory("all"), "--quiet").await;
+    let shown = text(&output.stdout);
+    assert!(output.status.success(), "{shown}\n{}", text(&output.stderr));
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
+    check_ledger(&shown);
+    let suspended = if cfg!(unix) { "suspended process  " } else { "held driver  " };
+    for name in ["drop  ", "server restart  ", "slow network  ", "silent black hole  ", suspended] {
+        let times = row(&shown, name);
+        assert!(times.iter().filter(|word| **word == "s").count() == 4, "{shown}");
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_suspended_client_keeps_its_connection_and_loses_nothing() {
-    let directory = directory("suspend");
-    let output = run(&directory, "--faults suspend --quiet").await;
+    loses_nothing("suspend", "--faults suspend", "suspended process  ").await;
+}
+
+#[tokio::test]
+async fn a_client_whose_driver_is_held_keeps_its_connection_and_loses_nothing() {
+    loses_nothing("hold", "--faults suspend --hold", "held driver  ").await;
+}
+
+async fn loses_nothing(test: &str, flags: &str, name: &str) {
+    let directory = directory(test);
+    let output = run(&directory, flags).await;
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{shown}\n{}", text(&output.stderr));
     check_ledger(&shown);
     assert_eq!(number(&shown, "reconnects"), 0, "{shown}");
     assert_eq!(number(&shown, "written but never received"), 0, "{shown}");
+    assert_eq!(row(&shown, name).iter().filter(|word| **word == "s").count(), 4, "noticed: {shown}");
+    assert!(shown.contains("is the server still there?"), "{shown}");
 }
 
 #[tokio::test]

@@ -33,8 +33,8 @@ fn lines(wanted: &[(u128, &str)]) -> Result<Vec<(u128, String)>, String> {
 }
 
 #[test]
-fn the_recorded_drawing_is_whole() {
-    let drawing = drawing::recorded();
+fn the_included_drawing_is_whole() {
+    let drawing = drawing::included();
     assert!((350..=500).contains(&drawing.len()), "{} lines", drawing.len());
     let mut down = false;
     let mut stroke = 0;

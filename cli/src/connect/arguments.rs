@@ -62,7 +62,7 @@ pub struct Arguments {
     pub(super) binary: Binary,
 
     /// The longest message accepted from the server, in bytes; a longer one closes the socket with 1009
-    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20)]
+    #[arg(long, value_name = "BYTES", default_value_t = 16 << 20, value_parser = flags::positive)]
     pub(super) max_message: usize,
 
     /// Events as JSON lines on standard error, for machines, and nothing else there
@@ -76,6 +76,10 @@ pub struct Arguments {
     /// A file to write a trace to, for everlink replay; it holds the messages, but no URL, header or token
     #[arg(long, value_name = "FILE")]
     pub(super) trace: Option<PathBuf>,
+
+    /// A file that holds up the connection's task while it exists, as if it did not run; for the demonstration
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub(super) hold: Option<PathBuf>,
 
     /// What decides the jitter of retries; from the system's entropy by default
     #[arg(long, value_name = "NUMBER")]

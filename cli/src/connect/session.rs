@@ -2,6 +2,7 @@
 
 use std::future::pending;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -18,13 +19,19 @@ use super::journal::{Audience, Journal};
 use super::output;
 use super::screen::{SharedScreen, seconds};
 use super::settings::{Settings, TraceFile};
-use crate::serve::command::Signals;
+use crate::signals::Signals;
 
 /// How long lines may still leave after Ctrl-C.
 const HURRY: Duration = Duration::from_secs(1);
 
 /// How often the numbers are looked at.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How often a held connection looks whether it still is.
+const HELD: Duration = Duration::from_millis(20);
+
+/// How old the file is that does not hold any more.
+const LONGEST_HOLD: Duration = Duration::from_secs(10);
 
 /// Why a session ends.
 enum End {
@@ -115,18 +122,30 @@ fn start(settings: &Settings, journal: &Arc<Journal>) -> Result<(Client, Message
         // An error comes back when the rest is flushed.
         move |bytes: &[u8]| drop(trace.lock().unwrap_or_else(PoisonError::into_inner).write_all(bytes))
     });
+    let hold = settings.hold.clone();
     let options = Options {
         config: settings.config.clone(),
         seed: settings.seed,
         tls: settings.tls.clone(),
         max_message: settings.max_message,
         trace: recorder.map(|recorder| Box::new(recorder) as _),
-        observer: Some(Box::new(move |now, notice| observer.notice(now, notice))),
+        observer: Some(Box::new(move |now, notice| {
+            observer.notice(now, notice);
+            hold.as_deref().inspect(|file| hold_up(file));
+        })),
         ..Options::default()
     };
     let source = settings.source.clone();
     let attempt = move |_| source.clone().target();
     journal.begin(settings.source.to_string(), &settings.config, || connect_with(attempt, options))
+}
+
+/// Holds up its caller, the connection's task, while there is this file; not for ever, because its maker may be gone.
+fn hold_up(file: &Path) {
+    let age = || file.metadata()?.modified()?.elapsed().map_err(io::Error::other);
+    while age().is_ok_and(|age| age < LONGEST_HOLD) {
+        std::thread::sleep(HELD);
+    }
 }
 
 fn flush(trace: &TraceFile) -> io::Result<()> {

@@ -59,6 +59,7 @@ pub(super) struct Settings {
     pub(super) json: bool,
     pub(super) quiet: bool,
     pub(super) trace: Option<TraceFile>,
+    pub(super) hold: Option<PathBuf>,
     pub(super) seed: Option<u64>,
 }
 
@@ -86,6 +87,7 @@ impl Settings {
             json: arguments.json,
             quiet: arguments.quiet,
             trace: trace.transpose()?,
+            hold: arguments.hold,
             seed: arguments.seed,
         })
     }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::ledger::Outcome;
@@ -71,7 +72,7 @@ impl Said {
             "open" => What::Open,
             "close" => What::Close,
             "status" => What::Status {
-                to: status(event.get("to")?.as_str()?)?,
+                to: Status::deserialize(event.get("to")?).ok()?,
                 state: event.get("state").map(variant).unwrap_or_default(),
             },
             "quality" => What::Quality { to: text("to") },
@@ -85,9 +86,10 @@ impl Said {
             "ping" | "suspended" => What::Probe,
             "accepted" => What::Accepted { id: number("id")?, line: number("line")? },
             "refused" => What::Refused { line: number("line")?, reason: text("reason") },
-            "settled" => {
-                What::Settled { id: number("id")?, outcome: outcome(event.get("outcome")?.as_str()?)? }
-            }
+            "settled" => What::Settled {
+                id: number("id")?,
+                outcome: Outcome::deserialize(event.get("outcome")?).ok()?,
+            },
             "lost" => What::Lost { events: number("events")? },
             "summary" => What::Summary,
             _ => return None,
@@ -114,22 +116,6 @@ fn plain(value: &Value) -> String {
 fn variant(value: &Value) -> String {
     let name = value.as_object().and_then(|object| object.keys().next());
     name.cloned().unwrap_or_else(|| plain(value))
-}
-
-fn status(word: &str) -> Option<Status> {
-    Some(match word {
-        "disconnected" => Status::Disconnected,
-        "connecting" => Status::Connecting,
-        "connected" => Status::Connected,
-        "degraded" => Status::Degraded,
-        "failed" => Status::Failed,
-        _ => return None,
-    })
-}
-
-fn outcome(word: &str) -> Option<Outcome> {
-    let word = word.replace('-', " ");
-    Outcome::ALL.into_iter().find(|outcome| outcome.word() == word && *outcome != Outcome::Unsettled)
 }
 
 #[cfg(test)]
@@ -174,5 +160,6 @@ mod tests {
             );
         }
         assert_eq!(Said::parse(r#"{"event":"settled","t_ms":1,"id":1,"outcome":"eaten"}"#), None);
+        assert_eq!(Said::parse(r#"{"event":"settled","t_ms":1,"id":1,"outcome":"unsettled"}"#), None);
     }
 }

@@ -15,10 +15,13 @@ pub enum Fault {
     BlackHole,
     /// The client process is stopped and continued.
     Suspend,
+    /// The same where there are no signals: what drives the client's connection is held.
+    #[value(skip)]
+    Hold,
 }
 
 impl Fault {
-    /// All, in the order in which they happen.
+    /// All that can be asked for, in the order in which they happen.
     pub(super) const ALL: [Fault; 5] =
         [Fault::Drop, Fault::Restart, Fault::Slow, Fault::BlackHole, Fault::Suspend];
 
@@ -29,6 +32,7 @@ impl Fault {
             Fault::Slow => "slow network",
             Fault::BlackHole => "silent black hole",
             Fault::Suspend => "suspended process",
+            Fault::Hold => "held driver",
         }
     }
 
@@ -39,7 +43,7 @@ impl Fault {
             Fault::Restart => Duration::from_secs(2),
             Fault::Slow => Duration::from_secs(5),
             Fault::BlackHole => Duration::from_secs(6),
-            Fault::Suspend => Duration::from_secs(4),
+            Fault::Suspend | Fault::Hold => Duration::from_secs(4),
         }
     }
 
@@ -51,6 +55,7 @@ impl Fault {
             Fault::Slow => "every byte takes 400 ms each way, at most 8 kB a second",
             Fault::BlackHole => "sockets stay open, but not a byte gets through",
             Fault::Suspend => "the client process is stopped (SIGSTOP)",
+            Fault::Hold => "the task of the client's connection is held, without signals: it does not run",
         }
     }
 
@@ -62,6 +67,7 @@ impl Fault {
             Fault::Slow => "the network is fast again",
             Fault::BlackHole => "the network carries again; what went into the hole is lost",
             Fault::Suspend => "the client process runs again (SIGCONT)",
+            Fault::Hold => "the task of the client's connection runs again",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The lines for the client, at the pace of a drawing, each made unique.
 //!
 //! ```text
-//! recorded   ·  ·· ·        ·  ·     pauses are shortened, lines in a burst wait, so that something is always on its way;
+//! as drawn   ·  ·· ·        ·  ·     pauses are shortened, lines in a burst wait, so that something is always on its way;
 //! sent       ·  · · ·   ·  ·         a drawing that ends begins again
 //! ```
 
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 /// No pause is longer, so that every fault meets messages.
 const LONGEST_GAP: Duration = Duration::from_millis(150);
-/// No gap is shorter: what a person at a pen, or a cursor, sends at most.
+/// No gap is shorter: as from a pen, or a cursor, that sends 25 points a second at most.
 const SHORTEST_GAP: Duration = Duration::from_millis(40);
 
 /// Lines without end: the drawing again and again, each with a number that it never had before.

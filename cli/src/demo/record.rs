@@ -3,7 +3,7 @@
 //! From it come the two answers for each fault:
 //!
 //! - **noticed**: the client's first word, from the beginning of the fault on, that something is wrong: a status other than
-//!   connected, the end of a socket, or a scheduled attempt. A suspended process can say nothing before it runs again;
+//!   connected, the end of a socket, or a scheduled attempt. Who is suspended or held can say nothing before that is over;
 //!   there a probe counts, too.
 //! - **recovered**: the first moment after the cause was gone at which the client's status is connected *and* the server
 //!   has received a message that the client accepted after that moment.
@@ -202,7 +202,7 @@ impl Record {
         let happened = self.faults.get(index)?;
         // A stopped process says nothing; what it had said just before is nothing about that.
         let (from, probes) = match happened.fault {
-            Fault::Suspend => (happened.healed?, self.probes.as_slice()),
+            Fault::Suspend | Fault::Hold => (happened.healed?, self.probes.as_slice()),
             Fault::Drop | Fault::Restart | Fault::Slow | Fault::BlackHole => (happened.from, &[][..]),
         };
         let window = from.saturating_sub(CLOCKS)..self.until(index);

@@ -228,6 +228,6 @@ const fn colour(status: Status) -> &'static str {
         Status::Connected => GREEN,
         Status::Degraded => YELLOW,
         Status::Connecting => CYAN,
-        Status::Disconnected | Status::Failed => RED,
+        _ => RED,
     }
 }

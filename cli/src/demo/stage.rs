@@ -68,7 +68,7 @@ impl Stage {
                 self.relay.delay(ONE_WAY).await;
             }
             Fault::BlackHole => self.relay.stall().await,
-            Fault::Suspend => {}
+            Fault::Suspend | Fault::Hold => {}
         }
     }
 

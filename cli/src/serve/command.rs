@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use super::{Heartbeat, Mode, ServeOptions, Server, ServerEvent};
 use crate::flags;
+use crate::signals::Signals;
 
 /// RFC 6455, section 7.4.1: an endpoint is going away.
 const GOING_AWAY: u16 = 1001;
@@ -33,11 +34,11 @@ pub struct Arguments {
     interval: Duration,
 
     /// Largest message in bytes; a larger one closes its sender with 1009
-    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = positive)]
+    #[arg(long, value_name = "BYTES", default_value_t = 1 << 20, value_parser = flags::positive)]
     max_message: usize,
 
     /// Clients at the same time; one more is refused with HTTP status 503
-    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = positive)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = flags::positive)]
     max_connections: usize,
 
     /// Time for the opening handshake
@@ -49,24 +50,16 @@ pub struct Arguments {
     close_timeout: Duration,
 
     /// Messages that may wait for one client; when they are more, it is too slow and closed with 1013
-    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = positive)]
+    #[arg(long, value_name = "COUNT", default_value_t = 1024, value_parser = flags::positive)]
     queue: usize,
 
     /// Payload bytes that may wait for one client
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = positive)]
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = flags::positive)]
     queue_bytes: usize,
 
     /// Events as JSON lines on standard error, for machines
     #[arg(long)]
     json: bool,
-}
-
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) => Err("must be more than zero".to_owned()),
-        Ok(number) => Ok(number),
-        Err(_) => Err("expected a whole number".to_owned()),
-    }
 }
 
 /// Serves until Ctrl-C or SIGTERM, then closes all clients with 1001.
@@ -158,44 +151,5 @@ impl Log {
         };
         // Whoever reads this may have left; that is no reason to stop serving.
         let _ = writeln!(std::io::stderr(), "{line}");
-    }
-}
-
-/// Ctrl-C and, where there is such a thing, SIGTERM.
-pub(crate) struct Signals {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-#[cfg(unix)]
-impl Signals {
-    pub(crate) fn new() -> anyhow::Result<Signals> {
-        use tokio::signal::unix::{SignalKind, signal};
-        Ok(Signals {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    pub(crate) async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
-#[cfg(not(unix))]
-impl Signals {
-    pub(crate) fn new() -> anyhow::Result<Signals> {
-        Ok(Signals {})
-    }
-
-    pub(crate) async fn next(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
-        }
     }
 }

@@ -12,7 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use super::queue::{Pushed, Queue};
 use super::{Heartbeat, Mode, ServeOptions};
 
-/// The one-byte heartbeat of `002_f50775fb86a08210.txt`, the same in both directions.
+/// The one-byte heartbeat: ping and pong are the same binary message.
 const HEARTBEAT_BYTE: [u8; 1] = [1];
 const JSON_PING: &str = r#"{"type":"ping"}"#;
 const JSON_PONG: &str = r#"{"type":"pong"}"#;

@@ -51,7 +51,7 @@
 //! client.begin_attempt();
 //! let hello = client.greeting(None).unwrap();
 //! let welcome = server.take_over(hello, None).unwrap();
-//! let resumption = client.resume(hello, welcome.received).unwrap();
+//! let resumption = client.resume(welcome.received, welcome.from).unwrap();
 //! assert_eq!((resumption.acknowledged, resumption.replay), (1, 1));
 //! ```
 
@@ -121,6 +121,9 @@ pub struct Resumption {
     pub replay: u32,
     /// What a server's welcome says that it has received.
     pub received: u64,
+    /// The count of messages behind which the replay begins, for a server's welcome. It is above what the hello said if an
+    /// acknowledgement on the old socket overtook the hello.
+    pub from: u64,
 }
 
 /// What came.
@@ -224,7 +227,7 @@ impl Counts {
         self.attempt
     }
 
-    /// What the hello says; `None` as long as the attempt is not stored. Keep it with the socket that it leaves on.
+    /// What the hello says; `None` as long as the attempt is not stored.
     #[must_use]
     pub fn greeting(&self, durable: Option<&Durable>) -> Option<Greeting> {
         let marks = self.safe(durable)?;
@@ -232,12 +235,15 @@ impl Counts {
         (marks.attempt >= self.attempt).then_some(greeting)
     }
 
-    /// The welcome says that the session goes on, and how many messages the server has received.
+    /// The welcome says that the session goes on, how many messages the server has received, and behind how many of its own it
+    /// begins.
     ///
     /// # Errors
     /// If that cannot be true. Then forget the token: the next hello asks for a new session.
-    pub fn resume(&mut self, greeting: Greeting, received: u64) -> Result<Resumption, Impossible> {
-        self.attach(received, greeting.received)
+    pub fn resume(&mut self, received: u64, from: u64) -> Result<Resumption, Impossible> {
+        let repeats = self.received.checked_sub(from).ok_or(Impossible)?;
+        let acknowledged = self.arrived(received, self.unacknowledged).ok_or(Impossible)?;
+        Ok(self.attach(acknowledged, repeats))
     }
 
     /// The welcome begins a new session. Gives how many messages are in doubt: they were numbered in the old one.
@@ -306,9 +312,11 @@ impl Counts {
             return Err(Refusal::Overtaken);
         }
         let told = self.safe(durable).map_or(0, |marks| marks.received);
-        let resumption = self.attach(greeting.received, told).map_err(|Impossible| Refusal::Impossible)?;
+        // An acknowledgement on the old socket may have overtaken the hello.
+        let received = greeting.received.max(self.sent - u64::from(self.unacknowledged));
+        let acknowledged = self.arrived(received, self.unacknowledged).ok_or(Refusal::Impossible)?;
         self.attempt = greeting.attempt;
-        Ok(resumption)
+        Ok(self.attach(acknowledged, self.received.saturating_sub(told)))
     }
 
     // Both ends'.
@@ -318,13 +326,17 @@ impl Counts {
         durable.map_or(Some(self.marks()), Durable::safe)
     }
 
-    fn attach(&mut self, received: u64, told: u64) -> Result<Resumption, Impossible> {
-        let acknowledged = self.arrived(received, self.unacknowledged).ok_or(Impossible)?;
+    fn attach(&mut self, acknowledged: u32, repeats: u64) -> Resumption {
         self.unacknowledged -= acknowledged;
         self.detach();
         self.phase = Phase::Attached;
-        self.repeats = u32::try_from(self.received.saturating_sub(told)).unwrap_or(u32::MAX);
-        Ok(Resumption { acknowledged, replay: self.unacknowledged, received: told.min(self.received) })
+        self.repeats = u32::try_from(repeats).unwrap_or(u32::MAX);
+        Resumption {
+            acknowledged,
+            replay: self.unacknowledged,
+            received: self.received - u64::from(self.repeats),
+            from: self.sent - u64::from(self.unacknowledged),
+        }
     }
 
     /// How many more have arrived, if `total` arrived in all and it can be at most `most`.

@@ -25,16 +25,15 @@ pub struct Marks {
 /// assert!(durable.wants(&counts));
 /// assert_eq!(counts.greeting(Some(&durable)), None); // the hello waits
 ///
-/// let version = durable.ask(&counts); // and the machine asks to store its state under this number
-/// assert!(durable.stored(version));
+/// durable.ask(1, &counts); // and the machine asks to store its state as version 1
+/// assert!(durable.stored(1));
 /// assert!(counts.greeting(Some(&durable)).is_some());
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Durable {
-    /// The version that was asked for last.
-    version: u64,
-    asked: Option<Snapshot>,
+    /// With its version.
+    asked: Option<(u64, Snapshot)>,
     safe: Snapshot,
 }
 
@@ -51,13 +50,13 @@ impl Durable {
     #[must_use]
     pub const fn new() -> Durable {
         let marks = Marks { sent: 0, received: 0, attempt: 0 };
-        Durable { version: 0, asked: None, safe: Snapshot { marks, current: false } }
+        Durable { asked: None, safe: Snapshot { marks, current: false } }
     }
 
-    /// The state was restored, from this version: it is stored.
+    /// The state was restored: it is stored.
     #[must_use]
-    pub const fn restored(version: u64, counts: &Counts) -> Durable {
-        Durable { version, asked: None, safe: Snapshot { marks: counts.marks(), current: true } }
+    pub const fn restored(counts: &Counts) -> Durable {
+        Durable { asked: None, safe: Snapshot { marks: counts.marks(), current: true } }
     }
 
     /// Whether a state should be stored now: it differs from the stored one in what may have to leave, and none is being
@@ -67,41 +66,30 @@ impl Durable {
         self.asked.is_none() && self.safe != Snapshot { marks: counts.marks(), current: true }
     }
 
-    /// The state as it is now is to be stored; gives the version. One that was asked for before is not waited for any more.
-    pub const fn ask(&mut self, counts: &Counts) -> u64 {
-        self.version += 1;
-        self.asked = Some(Snapshot { marks: counts.marks(), current: true });
-        self.version
+    /// The state as it is now is to be stored as this version. One that was asked for before is not waited for any more.
+    ///
+    /// The one who stores counts the versions, and goes on counting after a restart.
+    pub const fn ask(&mut self, version: u64, counts: &Counts) {
+        self.asked = Some((version, Snapshot { marks: counts.marks(), current: true }));
     }
 
     /// This version is stored, and will be there after whatever happens to the process. False, and without effect, if it is
     /// not the one that is waited for.
     pub fn stored(&mut self, version: u64) -> bool {
-        if version != self.version {
-            return false;
-        }
-        let asked = self.asked.take();
-        self.safe = asked.unwrap_or(self.safe);
-        asked.is_some()
+        let Some((_, snapshot)) = self.asked.take_if(|(asked, _)| *asked == version) else { return false };
+        self.safe = snapshot;
+        true
     }
 
     /// This version could not be stored: it is not waited for any more, and what depends on it stays.
-    pub const fn failed(&mut self, version: u64) {
-        if version == self.version {
-            self.asked = None;
-        }
-    }
-
-    /// The version that was asked for last, or restored.
-    #[must_use]
-    pub const fn version(&self) -> u64 {
-        self.version
+    pub fn failed(&mut self, version: u64) {
+        self.asked.take_if(|(asked, _)| *asked == version);
     }
 
     /// Another session has begun: what is stored, or being stored, says nothing of it.
     pub(super) const fn restart(&mut self) {
         self.safe.current = false;
-        if let Some(asked) = &mut self.asked {
+        if let Some((_, asked)) = &mut self.asked {
             asked.current = false;
         }
     }

@@ -9,6 +9,11 @@ say() { printf '\n== %s\n' "$*"; }
 # The README's own command.
 step_test() { cargo test --workspace; }
 
+# The test vectors of the native wire, read by a decoder that shares nothing with the crate.
+step_vectors() {
+  if command -v python3 > /dev/null; then python3 tests/protocol_vectors.py; else echo "no python3: skipped"; fi
+}
+
 step_format() { cargo fmt --all --check; }
 
 step_clippy() {
@@ -62,7 +67,7 @@ step_targets() {
 }
 
 steps=("$@")
-[ $# -gt 0 ] || steps=(format test clippy docs features examples targets)
+[ $# -gt 0 ] || steps=(format test vectors clippy docs features examples targets)
 for step in "${steps[@]}"; do
   say "$step"
   "step_$step"

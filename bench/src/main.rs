@@ -3,6 +3,7 @@
 mod herd;
 mod link;
 mod measure;
+mod native;
 mod plot;
 
 use std::path::PathBuf;
@@ -20,6 +21,8 @@ struct Arguments {
 enum What {
     /// A link's steps, in nanoseconds, and its memory.
     Link,
+    /// Encoding and decoding of the native wire.
+    Native,
     /// What a server meets after an outage (simulated).
     Herd {
         /// Writes a plot to this SVG file.
@@ -31,6 +34,7 @@ enum What {
 fn main() {
     match Arguments::parse().what {
         What::Link => link::run(),
+        What::Native => native::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
     }
 }

@@ -2,9 +2,11 @@
 //! happen in the small.
 
 #![cfg(feature = "alloc")]
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may be blunt")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-use std::collections::VecDeque;
+extern crate alloc;
+
+use alloc::collections::VecDeque;
 
 use everlink::delivery::{Arrival, Config, Counts, Durable, Greeting, Impossible, Refusal, Saved, Urgency};
 use everlink::outbox::{self, Arena, Message, Outbox, Outcome, Priority};

@@ -5,7 +5,7 @@
 //! at any time later. `stateright` looks for a state in which a promise is broken; a walk of our own over the same states
 //! shows that there is no circle, and that where nothing is left to do, nothing is left undone.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may be blunt")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

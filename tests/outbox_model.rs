@@ -390,7 +390,7 @@ fn run(history: &[(usize, Op)]) {
             }
             Op::Rewind => {
                 pair.outbox.rewind(&arena);
-                pair.model.next = pair.model.in_flight().next().map(|message| message.sequence);
+                pair.model.next = pair.model.flight.first().map(|(message, _)| message.sequence);
             }
             Op::Acknowledge { count } => {
                 pair.outbox.acknowledge(&mut arena, *count);

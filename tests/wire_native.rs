@@ -1,6 +1,6 @@
 //! The native wire: the vectors of its specification, what hostile bytes do to it, and that what was encoded is decoded.
 
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may be blunt")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
 use core::fmt::Write;
 use core::num::NonZeroU32;

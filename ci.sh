@@ -44,30 +44,79 @@ step_examples() {
   [ ! -f bench/Cargo.toml ] || cargo build --release --manifest-path bench/Cargo.toml
 }
 
-# The core for a microcontroller (without an allocator, and with one) and for the browser. Where rustup cannot download a
-# target, Debian's compiler builds the standard library from Debian's own source.
-step_targets() {
-  local arm=thumbv7em-none-eabihf web=wasm32-unknown-unknown
-  if rustup target add "$arm" "$web" > /dev/null 2>&1; then
-    build_for() { cargo build --target-dir target/targets -p everlink --lib --target "$1" "${@:3}"; }
-  else
-    if [ ! -d /usr/lib/rustlib/src ] && [ ! -d /usr/src/rustc-web ] && ! dpkg -s rust-web-src > /dev/null 2>&1; then
-      apt-get update -q > /dev/null
-      apt-get install -qy --no-install-recommends rustc-web rust-web-src > /dev/null
-    fi
-    build_for() {
-      RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 cargo build -Z build-std="$2" --target-dir target/targets -p everlink --lib \
-        --target "$1" "${@:3}"
-    }
+# Cargo for a target that is another machine: `cross TARGET CRATES COMMAND…`, where CRATES are those of the standard library
+# that it has. Where rustup cannot download a target, Debian's compiler builds them from Debian's own source.
+cross() {
+  local target=$1 crates=$2
+  shift 2
+  if rustup target add "$target" > /dev/null 2>&1; then
+    cargo "$@" --target "$target"
+    return
   fi
-  build_for "$arm" core --no-default-features
-  build_for "$arm" core --no-default-features --features serde,defmt
-  build_for "$arm" core,alloc --no-default-features --features alloc
-  build_for "$web" std,panic_abort
+  [ -d /usr/lib/rustlib/src ] || [ -d /usr/src/rustc-web ] || installed rustc-web rust-web-src
+  local lld
+  lld=$(rustc --print sysroot)/lib/rustlib/$(rustc --print host-tuple)/bin/rust-lld
+  RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 CARGO_TARGET_THUMBV7EM_NONE_EABIHF_LINKER=$lld \
+    cargo "$@" -Z build-std="$crates" --target "$target"
+}
+
+# Debian's packages of these names, installed if they are not.
+installed() {
+  dpkg -s "$@" > /dev/null 2>&1 && return
+  apt-get update -q > /dev/null
+  apt-get install -qy --no-install-recommends "$@" > /dev/null
+}
+
+# The core for a microcontroller (without an allocator, and with one) and for the browser.
+step_targets() {
+  local core=(build --target-dir target/targets -p everlink --lib)
+  cross thumbv7em-none-eabihf core "${core[@]}" --no-default-features
+  cross thumbv7em-none-eabihf core "${core[@]}" --no-default-features --features serde,defmt
+  cross thumbv7em-none-eabihf core,alloc "${core[@]}" --no-default-features --features alloc
+  cross wasm32-unknown-unknown std,panic_abort "${core[@]}"
+}
+
+# A link on a Cortex-M4 (docs/bare-metal.md): it cannot panic, and an hour of it is byte for byte that of this machine.
+step_metal() {
+  local metal=(--quiet --manifest-path metal/Cargo.toml) out=metal/target/thumbv7em-none-eabihf profile features
+  installed qemu-system-arm binutils-arm-none-eabi
+  board() { cross thumbv7em-none-eabihf core build "${metal[@]}" -p board "$@"; }
+  emulate() {
+    timeout 60 qemu-system-arm -M mps2-an386 -display none -monitor none -serial none \
+      -semihosting-config enable=on,target=native -kernel "$1"
+  }
+  cargo fmt --manifest-path metal/Cargo.toml --all --check
+  cargo clippy "${metal[@]}" -p script --all-features -- -D warnings
+
+  for profile in fast small checked release; do
+    board --profile "$profile" --bin inputs
+    if arm-none-eabi-nm -C "$out/$profile/inputs" | grep -E 'core::.*(panic|fail)|begin_unwind'; then
+      echo "the program can panic ($profile)"
+      return 1
+    fi
+    emulate "$out/$profile/inputs"
+    echo "no panic path, and none of its inputs came to harm: $profile"
+  done
+  if board --bin inputs 2> metal/target/debug.log || ! grep -q this_program_can_panic metal/target/debug.log; then
+    echo "a program that can panic (all can without optimisation) should not link"
+    return 1
+  fi
+
+  cargo run "${metal[@]}" --release -p script --features host > metal/target/host.trace
+  for features in "" trace; do
+    board --release --bin hour --features "$features,memory"
+    emulate "$out/release/hour" > metal/target/board.trace
+    board --release --bin hour --bin empty --features "$features"
+    cp "$out/release/hour" "metal/target/hour${features:+-with-$features}"
+  done
+  emulate metal/target/hour-with-trace > metal/target/board.trace
+  cmp metal/target/board.trace metal/target/host.trace
+  echo "the traces are the same: $(sha256sum < metal/target/board.trace | cut -c 1-16)"
+  arm-none-eabi-size "$out/release/empty" metal/target/hour{,-with-trace}
 }
 
 steps=("$@")
-[ $# -gt 0 ] || steps=(format test vectors clippy docs features examples targets)
+[ $# -gt 0 ] || steps=(format test vectors clippy docs features examples targets metal)
 for step in "${steps[@]}"; do
   say "$step"
   "step_$step"

@@ -157,7 +157,8 @@ impl Config {
         let cap = fixed(self.cap);
         let mut delay = fixed(self.base).min(cap);
         for _ in 0..n {
-            let grown = delay * u128::from(self.ratio.numerator) / u128::from(self.ratio.denominator.max(1));
+            let grown =
+                delay.saturating_mul(self.ratio.numerator.into()) / u128::from(self.ratio.denominator.max(1));
             if grown.min(cap) <= delay {
                 break;
             }
@@ -241,12 +242,12 @@ impl Backoff {
             Jitter::None => config.undrawn(self.attempt),
             Jitter::Equal => {
                 let delay = config.undrawn(self.attempt);
-                delay / 2 + rng.up_to(delay - delay / 2)
+                (delay / 2).saturating_add(rng.up_to(delay - delay / 2))
             }
             Jitter::Full => rng.up_to(config.undrawn(self.attempt)),
             Jitter::Decorrelated => {
                 let base = micros(config.base);
-                let spread = self.previous.max(base).saturating_mul(3) - base;
+                let spread = self.previous.max(base).saturating_mul(3).saturating_sub(base);
                 self.previous = base.saturating_add(rng.up_to(spread)).min(micros(config.cap));
                 self.previous
             }

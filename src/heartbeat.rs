@@ -60,7 +60,7 @@ pub struct Config {
     #[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))]
     pub timeout: Duration,
     /// Derive the deadline of an answer from the measured round trips (RFC 6298: SRTT + 4·RTTVAR, doubled after each
-    /// missed answer), between `min_timeout` and the larger of `timeout` and `interval`.
+    /// missed answer), between `min_timeout` and the larger of `timeout` and `interval` (or `min_timeout`, if that is larger still).
     pub adaptive: bool,
     /// The adaptive deadline is never shorter than this.
     #[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))]
@@ -82,8 +82,16 @@ pub struct Config {
     /// In [`Mode::Server`], how much later than `interval` the server's ping may be.
     #[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))]
     pub margin: Duration,
+    /// Ping at least this often even while data comes in: a link that is never quiet has a latency, too. Not while the
+    /// page is hidden.
+    #[cfg_attr(feature = "serde", serde(with = "crate::human::duration_or_off"))]
+    pub measure: Option<Duration>,
     /// While the page is hidden, `interval` is this many times longer.
     pub hidden_stretch: u32,
+    /// While the link is shown as degraded, neither `interval` nor `measure` is longer than this (unless the page is hidden): so that it is
+    /// soon seen to be well again.
+    #[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))]
+    pub watchful_interval: Duration,
 }
 
 impl Default for Config {
@@ -100,7 +108,9 @@ impl Default for Config {
             on_open: true,
             any_inbound: true,
             margin: Duration::from_secs(1),
+            measure: Some(Duration::from_secs(30)),
             hidden_stretch: 4,
+            watchful_interval: Duration::from_secs(5),
         }
     }
 }
@@ -117,10 +127,16 @@ impl Config {
         ConfigError::unless(some(self.timeout), "heartbeat.timeout", ZERO)?;
         ConfigError::unless(some(self.min_timeout), "heartbeat.min_timeout", ZERO)?;
         ConfigError::unless(some(self.probe_timeout), "heartbeat.probe_timeout", ZERO)?;
+        ConfigError::unless(some(self.watchful_interval), "heartbeat.watchful_interval", ZERO)?;
         ConfigError::unless(self.misses > 0, "heartbeat.misses", ZERO)?;
         ConfigError::unless(
             self.early.is_none_or(some),
             "heartbeat.early",
+            "must not be zero (off: \"off\")",
+        )?;
+        ConfigError::unless(
+            self.measure.is_none_or(some),
+            "heartbeat.measure",
             "must not be zero (off: \"off\")",
         )?;
         ConfigError::unless(self.hidden_stretch > 0, "heartbeat.hidden_stretch", ZERO)
@@ -132,8 +148,8 @@ impl Config {
     }
 
     /// The longest deadline that an adaptive answer may get.
-    fn longest(&self) -> u64 {
-        micros(self.timeout.max(self.interval))
+    fn longest(&self) -> Duration {
+        self.timeout.max(self.interval).max(self.min_timeout)
     }
 }
 
@@ -175,6 +191,8 @@ pub struct Heartbeat {
     quiet_since: Instant,
     /// When the first message left that nothing inbound has followed yet.
     unanswered_send: Option<Instant>,
+    /// When the last ping left.
+    pinged: Option<Instant>,
     probe: Option<Probe>,
     rtt: Rtt,
     last_nonce: u32,
@@ -184,6 +202,8 @@ pub struct Heartbeat {
     first: bool,
     paused: bool,
     hidden: bool,
+    watchful: bool,
+    congested: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -194,6 +214,8 @@ struct Probe {
     /// When its answer is overdue; `None` once another sign of life came: then it is still a sample, but no suspicion.
     due: Option<Instant>,
     urgent: bool,
+    /// Time that does not count passed since it was sent: its answer measures nothing.
+    held: bool,
 }
 
 impl Heartbeat {
@@ -203,6 +225,7 @@ impl Heartbeat {
         Heartbeat {
             quiet_since: now,
             unanswered_send: None,
+            pinged: None,
             probe: None,
             rtt: Rtt::new(),
             last_nonce: 0,
@@ -211,6 +234,8 @@ impl Heartbeat {
             first: true,
             paused: false,
             hidden: false,
+            watchful: false,
+            congested: false,
         }
     }
 
@@ -225,28 +250,36 @@ impl Heartbeat {
             }
             Mode::Client | Mode::Both => match self.probe {
                 Some(Probe { due: Some(due), .. }) if !self.paused => Some((due, Due::Answer)),
-                probe => Some((self.next_ping(config, probe), Due::Ping)),
+                _ => Some((self.next_ping(config), Due::Ping)),
             },
         }
     }
 
-    fn next_ping(&self, config: &Config, probe: Option<Probe>) -> Instant {
+    fn next_ping(&self, config: &Config) -> Instant {
         if self.first && config.on_open {
             return self.quiet_since;
         }
-        let pinged = probe.map(|probe| probe.sent);
-        let base = pinged.map_or(self.quiet_since, |sent| sent.max(self.quiet_since));
-        let regular = base + self.interval(config);
-        match (self.unanswered_send, config.early) {
-            (Some(sent), Some(early)) if pinged.is_none_or(|pinged| pinged < sent) => {
-                regular.min(sent + early)
-            }
-            _ => regular,
+        let quiet_since = self.pinged.map_or(self.quiet_since, |pinged| pinged.max(self.quiet_since));
+        let mut at = quiet_since + self.interval(config);
+        if let (Some(sent), Some(early)) = (self.unanswered_send, config.early)
+            && self.pinged.is_none_or(|pinged| pinged < sent)
+        {
+            at = at.min(sent + early);
         }
+        if let (Some(every), Some(pinged)) = (config.measure, self.pinged)
+            && !self.hidden
+        {
+            at = at.min(pinged + if self.watchful { every.min(config.watchful_interval) } else { every });
+        }
+        at
     }
 
     fn interval(&self, config: &Config) -> Duration {
-        config.interval.saturating_mul(if self.hidden { config.hidden_stretch } else { 1 })
+        match (self.hidden, self.watchful) {
+            (true, _) => config.interval.saturating_mul(config.hidden_stretch),
+            (false, true) => config.interval.min(config.watchful_interval),
+            (false, false) => config.interval,
+        }
     }
 
     /// Fires the timer if it is due. A late call fires it once and re-arms it from `now`.
@@ -254,7 +287,18 @@ impl Heartbeat {
         match self.next(config)? {
             (at, _) if at > now => None,
             (_, Due::Silence) => Some(Beat::Dead),
-            (_, Due::Ping) => Some(Beat::Ping { nonce: self.ping(config, now, false) }),
+            (_, Due::Ping) => {
+                let due = now + Duration::from_micros(self.timeout(config, false));
+                match &mut self.probe {
+                    // One is on its way: another would only take its place, and on a slow path none would ever be answered
+                    // in time to be a sample. Its answer is due again instead.
+                    Some(out) if !self.paused && !out.held && now < out.sent + config.longest() => {
+                        out.due = Some(due);
+                        None
+                    }
+                    _ => Some(Beat::Ping { nonce: self.ping(config, now, false) }),
+                }
+            }
             (_, Due::Answer) => {
                 self.missed = self.missed.saturating_add(1);
                 let urgent = self.probe.is_some_and(|probe| probe.urgent);
@@ -268,35 +312,35 @@ impl Heartbeat {
     }
 
     /// Asks at once, with a short deadline, whether the other end is there: the network came back, the page became visible,
-    /// or the machine woke up. `None` where an urgent answer is already awaited, or where only the server may ping; then
-    /// the server's silence is counted from `now`.
+    /// or the machine woke up. `None` where an urgent answer is already awaited, or where only the server may ping.
     pub fn probe(&mut self, config: &Config, now: Instant) -> Option<u32> {
-        if !config.pings() {
-            self.quiet_since = now;
-            return None;
-        }
         match self.probe {
             Some(Probe { urgent: true, due: Some(_), .. }) => None,
-            _ => Some(self.ping(config, now, true)),
+            _ => config.pings().then(|| self.ping(config, now, true)),
         }
     }
 
     fn ping(&mut self, config: &Config, now: Instant, urgent: bool) -> u32 {
         self.first = false;
+        self.pinged = Some(now);
         self.last_nonce = self.last_nonce.checked_add(1).unwrap_or(1);
         self.open_pings = self.open_pings.saturating_add(1);
-        let measured = self.rtt.timeout().filter(|_| config.adaptive);
-        let timeout = if urgent {
-            micros(config.probe_timeout).max(measured.unwrap_or(0))
-        } else {
-            measured.map_or(micros(config.timeout), |rto| {
-                let doubled = rto.max(micros(config.min_timeout)).saturating_mul(1 << self.missed.min(16));
-                doubled.min(config.longest())
-            })
-        };
-        let due = (!self.paused).then_some(now + Duration::from_micros(timeout));
-        self.probe = Some(Probe { nonce: self.last_nonce, sent: now, due, urgent });
+        let due = now + Duration::from_micros(self.timeout(config, urgent));
+        let due = (!self.paused).then_some(due);
+        self.probe = Some(Probe { nonce: self.last_nonce, sent: now, due, urgent, held: false });
         self.last_nonce
+    }
+
+    /// How long an answer may take, in microseconds.
+    fn timeout(&self, config: &Config, urgent: bool) -> u64 {
+        let measured = self.rtt.timeout().filter(|_| config.adaptive && !self.congested);
+        if urgent {
+            return micros(config.probe_timeout).max(measured.unwrap_or(0));
+        }
+        measured.map_or(micros(config.timeout), |rto| {
+            let doubled = rto.max(micros(config.min_timeout)).saturating_mul(1 << self.missed.min(16));
+            doubled.min(micros(config.longest()))
+        })
     }
 
     /// Bytes came in, of whatever kind. A sign of life, unless only pings and pongs are to count.
@@ -315,12 +359,10 @@ impl Heartbeat {
     /// not the last ping's proves life and measures nothing.
     pub fn pong(&mut self, config: &Config, now: Instant, nonce: Option<u32>) -> Option<Duration> {
         self.alive(now);
-        let certain = match nonce {
-            Some(nonce) => self.probe.is_some_and(|probe| probe.nonce == nonce),
-            None => self.open_pings == 1,
-        };
+        let alone = self.open_pings == 1;
         self.open_pings = self.open_pings.saturating_sub(1);
-        let probe = self.probe.take_if(|_| certain)?;
+        let probe =
+            self.probe.take_if(|probe| !probe.held && nonce.map_or(alone, |nonce| probe.nonce == nonce))?;
         if nonce.is_some() {
             self.open_pings = 0;
         }
@@ -334,6 +376,7 @@ impl Heartbeat {
     fn alive(&mut self, now: Instant) {
         self.quiet_since = self.quiet_since.max(now);
         self.unanswered_send = None;
+        self.congested = false;
         self.missed = 0;
         if let Some(probe) = &mut self.probe {
             probe.due = None;
@@ -363,18 +406,37 @@ impl Heartbeat {
         }
     }
 
-    /// Time until `now` is not to count as silence (the network was known to be off, the process did not run).
+    /// Time until `now` is not to count, as silence or as a round trip (the network was known to be off, the process did not
+    /// run).
     pub fn hold_until(&mut self, now: Instant) {
         self.quiet_since = self.quiet_since.max(now);
         self.unanswered_send = self.unanswered_send.map(|_| now);
         if let Some(probe) = &mut self.probe {
+            probe.held = true;
             probe.due = probe.due.map(|due| due.max(now + due.since(probe.sent)));
         }
+    }
+
+    /// Whether the urgent ping that is out was given more time already, and nothing has come in since it was sent.
+    #[must_use]
+    pub const fn is_excused(&self) -> bool {
+        matches!(self.probe, Some(Probe { urgent: true, held: true, due: Some(_), .. }))
     }
 
     /// The page is hidden or visible: intervals are stretched while hidden.
     pub const fn set_hidden(&mut self, hidden: bool) {
         self.hidden = hidden;
+    }
+
+    /// Whether the link is shown as degraded, and so is to be looked at more often.
+    pub const fn set_watchful(&mut self, watchful: bool) {
+        self.watchful = watchful;
+    }
+
+    /// The socket is full, so that the answer to a ping will have waited behind own data: until the next sign of life,
+    /// answers are due after `timeout`, for what was measured on a free path says nothing.
+    pub const fn set_congested(&mut self) {
+        self.congested = true;
     }
 
     /// Whether an answer is overdue and nothing has come in since.
@@ -391,8 +453,8 @@ impl Heartbeat {
 
     /// Whether an urgent ping has been sent whose answer is still due.
     #[must_use]
-    pub fn is_probing(&self) -> bool {
-        self.probe.is_some_and(|probe| probe.urgent && probe.due.is_some())
+    pub const fn is_probing(&self) -> bool {
+        matches!(self.probe, Some(Probe { urgent: true, due: Some(_), .. }))
     }
 
     /// The smoothed round trip (SRTT), once one was measured.

@@ -74,6 +74,20 @@
 //! and a seeded network. `defmt`: formatting on
 //! microcontrollers.
 #![no_std]
+// What a core that hostile peers talk to must not do; tests and adapters may.
+#![deny(
+    clippy::alloc_instead_of_core,
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    clippy::expect_used,
+    clippy::float_arithmetic,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::std_instead_of_alloc,
+    clippy::std_instead_of_core,
+    clippy::unwrap_used,
+    clippy::wildcard_enum_match_arm
+)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

@@ -201,7 +201,7 @@ impl Metrics {
         self.min = if self.samples == 0 { rtt } else { self.min.min(rtt) };
         self.max = self.max.max(rtt);
         self.last = rtt;
-        self.samples += 1;
+        self.samples = self.samples.saturating_add(1);
     }
 
     /// A message of `bytes` was handed to the socket.
@@ -238,7 +238,7 @@ impl Metrics {
     fn latencies(&self) -> Option<Latency> {
         let recent = self.samples.min(RECENT as u64);
         // Slots without a sample are zero and add nothing.
-        let sum: u64 = self.recent.iter().copied().map(u64::from).sum();
+        let sum: u64 = self.recent.iter().copied().map(u64::from).fold(0, u64::saturating_add);
         let span = |micros: u32| Duration::from_micros(micros.into());
         Some(Latency {
             mean: Duration::from_micros(sum.checked_div(recent)?),

@@ -139,9 +139,13 @@ pub struct Monitor {
 /// The fraction that lets a mean of integers settle on the value that it is the mean of.
 const SCALE: u64 = 16;
 
-/// `mean + (sample − mean)/4`, whichever is the larger.
-const fn smooth(mean: u64, sample: u64) -> u64 {
-    if sample >= mean { mean + (sample - mean) / 4 } else { mean - (mean - sample) / 4 }
+/// Moves a mean towards a sample: by a quarter of the difference upwards, by one `down`th of it downwards.
+const fn smooth(mean: u64, sample: u64, down: u64) -> u64 {
+    if sample >= mean {
+        mean.saturating_add((sample - mean) / 4)
+    } else {
+        mean.saturating_sub((mean - sample) / down)
+    }
 }
 
 /// Sixteenths of a microsecond, rounded to whole ones.
@@ -158,15 +162,16 @@ impl Monitor {
 
     /// A round trip was measured: by a pong that answers the newest ping, or by an acknowledgement.
     ///
-    /// The first sample is taken as it is. Each further one moves the smoothed latency by a quarter of the difference, and
-    /// the jitter by a quarter of what separates it from that difference. Their sum, with `jitter_percent` of the jitter,
-    /// is classed.
+    /// The first sample is taken as it is. Each further one moves the smoothed latency by a quarter of the difference if it
+    /// is longer, by half of it if it is shorter: pings are rare, and a link that has recovered is to show it soon. The
+    /// jitter moves by a quarter towards how much longer the sample was, if it was. The sum of both, with `jitter_percent`
+    /// of the jitter, is classed.
     pub fn sample(&mut self, config: &Config, rtt: Duration) {
         let rtt = micros(rtt).saturating_mul(SCALE);
         if let Some(smoothed) = self.smoothed {
-            self.jitter = smooth(self.jitter, rtt.abs_diff(smoothed));
+            self.jitter = smooth(self.jitter, rtt.saturating_sub(smoothed), 4);
         }
-        self.smoothed = Some(self.smoothed.map_or(rtt, |smoothed| smooth(smoothed, rtt)));
+        self.smoothed = Some(self.smoothed.map_or(rtt, |smoothed| smooth(smoothed, rtt, 2)));
         self.missed = 0;
 
         let excess = u128::from(whole(self.jitter)) * u128::from(config.jitter_percent) / 100;
@@ -175,7 +180,7 @@ impl Monitor {
         // Between these two lies what hysteresis leaves alone.
         let at_best = config.class(latency, 100);
         let at_worst = config.class(latency, 100_u8.saturating_sub(config.hysteresis_percent));
-        self.quality = self.quality.clamp(at_best, at_worst);
+        self.quality = self.quality.max(at_best).min(at_worst);
     }
 
     /// A pong did not come in time: at once [`Quality::Degraded`] or worse, the second time in a row
@@ -198,7 +203,7 @@ impl Monitor {
         self.smoothed.map(|smoothed| Duration::from_micros(whole(smoothed)))
     }
 
-    /// The smoothed distance of the samples from the smoothed round trip, in whole microseconds.
+    /// How much longer than the smoothed round trip the samples were, smoothed, in whole microseconds.
     #[must_use]
     pub const fn jitter(&self) -> Duration {
         Duration::from_micros(whole(self.jitter))

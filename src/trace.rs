@@ -302,7 +302,9 @@ pub struct Replayed {
 pub fn replay(trace: &[u8]) -> Result<Replayed, TraceError> {
     let (Header { seed, config }, mut reader) = Reader::new(trace)?;
     let at = MAGIC.len();
-    let link = Link::new(config, seed).map_err(|error| TraceError { at, problem: Problem::Config(error) })?;
+    // A send takes several bytes of trace; so a damaged number of messages cannot ask for all the memory there is.
+    let link = Link::with_history(config, seed, trace.len())
+        .map_err(|error| TraceError { at, problem: Problem::Config(error) })?;
     let mut replayed = Replayed { link, now: Instant::ORIGIN, records: 0 };
     loop {
         let at = reader.byte();

@@ -40,19 +40,19 @@ fn the_first_sample_is_taken_as_it_is() {
 }
 
 #[test]
-fn a_quarter_of_the_difference_moves_latency_and_jitter() {
+fn a_longer_sample_moves_latency_and_jitter_by_a_quarter_and_a_shorter_one_latency_by_half() {
     let config = Config::default();
     let mut monitor = after(&config, [ms(100), ms(180)]);
     assert_eq!(monitor.latency(), Some(ms(120)));
     assert_eq!(monitor.jitter(), ms(20));
     monitor.sample(&config, ms(40)); // 80 below
-    assert_eq!(monitor.latency(), Some(ms(100)));
-    assert_eq!(monitor.jitter(), ms(35));
+    assert_eq!(monitor.latency(), Some(ms(80)));
+    assert_eq!(monitor.jitter(), ms(15));
 }
 
 #[test]
 fn jitter_counts_as_latency() {
-    let samples = [ms(80), ms(120), ms(80)]; // smoothed 87.5 ms, jitter 10 ms
+    let samples = [ms(80), ms(120), ms(80)]; // smoothed 85 ms, jitter 7.5 ms
     assert_eq!(after(&Config::default(), samples).quality(), Quality::Good);
     let config = Config { jitter_percent: 0, ..Config::default() };
     assert_eq!(after(&config, samples).quality(), Quality::Excellent);
@@ -65,9 +65,9 @@ fn worse_comes_at_the_border_and_better_only_well_below_it() {
     assert_eq!(monitor.quality(), Quality::Excellent);
     monitor.sample(&config, ms(103)); // smoothed to 100 ms
     assert_eq!(monitor.quality(), Quality::Good);
-    monitor.sample(&config, ms(60)); // 90 ms
+    monitor.sample(&config, ms(80)); // 90 ms
     assert_eq!(monitor.quality(), Quality::Good);
-    monitor.sample(&config, ms(89)); // 89.75 ms
+    monitor.sample(&config, ms(89)); // 89.5 ms
     assert_eq!(monitor.quality(), Quality::Excellent);
 }
 

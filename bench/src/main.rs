@@ -5,6 +5,7 @@ mod link;
 mod measure;
 mod native;
 mod plot;
+mod recovery;
 
 use std::path::PathBuf;
 
@@ -29,6 +30,15 @@ enum What {
         #[arg(long)]
         plot: Option<PathBuf>,
     },
+    /// How soon an outage is noticed and over (simulated).
+    Recovery {
+        /// Writes a plot to this SVG file.
+        #[arg(long)]
+        plot: Option<PathBuf>,
+        /// Only the outage of this seed, of each scenario.
+        #[arg(long)]
+        seed: Option<u64>,
+    },
 }
 
 fn main() {
@@ -36,5 +46,6 @@ fn main() {
         What::Link => link::run(),
         What::Native => native::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
+        What::Recovery { plot, seed } => recovery::run(plot.as_deref(), seed),
     }
 }

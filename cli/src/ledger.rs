@@ -33,13 +33,15 @@ pub enum Outcome {
     Replaced,
     /// It was withdrawn.
     Cancelled,
+    /// The server does not take messages of its size.
+    TooLarge,
     /// The client was stopped before it could be sent.
     Stopped,
 }
 
 impl Outcome {
     /// All outcomes, in the order of the table.
-    pub const ALL: [Outcome; 9] = [
+    pub const ALL: [Outcome; 10] = [
         Outcome::Acknowledged,
         Outcome::Written,
         Outcome::InDoubt,
@@ -48,6 +50,7 @@ impl Outcome {
         Outcome::Evicted,
         Outcome::Replaced,
         Outcome::Cancelled,
+        Outcome::TooLarge,
         Outcome::Stopped,
     ];
 
@@ -60,6 +63,7 @@ impl Outcome {
             | Outcome::Evicted
             | Outcome::Replaced
             | Outcome::Cancelled
+            | Outcome::TooLarge
             | Outcome::Stopped => false,
         }
     }
@@ -76,6 +80,7 @@ impl Outcome {
             Outcome::Evicted => "evicted",
             Outcome::Replaced => "replaced",
             Outcome::Cancelled => "cancelled",
+            Outcome::TooLarge => "too large",
             Outcome::Stopped => "stopped",
         }
     }

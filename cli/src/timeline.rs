@@ -1,18 +1,21 @@
-//! What happened, as a picture: a self-contained SVG with faults, status, latency and queue over time.
+//! What happened, as a picture: a self-contained SVG with faults, status, lines, latency and queue over time.
 //!
 //! ```text
 //!            drop        black hole
 //!           ▒▒▒▒▒        ▒▒▒▒▒▒▒▒▒
 //! status   ███░░████████████▓▓▓░░████      a lane of colours
+//! lines    |||||||| |||||||||||| |||||      one stroke each, in the colour of its fate
 //! latency  ⎺⎺⎺⎺  ⎻⎻⎻⎻⎽⎽⎽⎽⎽⎽⎽⎺⎺            milliseconds, logarithmic
 //! queue    ____╱╲__________╱⎺⎺⎺╲___       messages
 //! ```
 
 mod axis;
+mod fate;
 
 use std::fmt::Write;
 
 use axis::{linear_ticks, log_range};
+pub use fate::Fate;
 
 /// A stretch of time with a name.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,7 +54,9 @@ impl Status {
         }
     }
 
-    const fn word(self) -> &'static str {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Status::Disconnected => "disconnected",
             Status::Connecting => "connecting",
@@ -81,6 +86,8 @@ pub struct Timeline {
     pub faults: Vec<Span>,
     /// Each change of the status.
     pub status: Vec<(f64, Status)>,
+    /// Each line, when it was accepted; left out where there are none.
+    pub lines: Vec<(f64, Fate)>,
     /// Each measured latency in milliseconds.
     pub latency: Vec<(f64, f64)>,
     /// Each change of the number of waiting messages.
@@ -91,15 +98,16 @@ pub struct Timeline {
 
 /// The size of the picture in pixels.
 const WIDTH: f64 = 1000.0;
-const HEIGHT: f64 = 420.0;
+const HEIGHT: f64 = 446.0;
 /// The plots, between the labels of the axes and the margin.
 const LEFT: f64 = 76.0;
 const RIGHT: f64 = 980.0;
 /// Lanes from top to bottom: each from y to y.
-const FAULTS: (f64, f64) = (52.0, 376.0);
+const FAULTS: (f64, f64) = (52.0, 402.0);
 const STATUS: (f64, f64) = (78.0, 98.0);
-const LATENCY: (f64, f64) = (122.0, 238.0);
-const QUEUE: (f64, f64) = (266.0, 376.0);
+const LINES: (f64, f64) = (106.0, 120.0);
+const LATENCY: (f64, f64) = (148.0, 264.0);
+const QUEUE: (f64, f64) = (292.0, 402.0);
 
 const STYLE: &str = "text{font:12px system-ui,'Segoe UI','DejaVu Sans',sans-serif;fill:#3c4043}\
 .title{font-size:15px;font-weight:600;fill:#202124}.lane{font-weight:600}.tick{fill:#5f6368;font-size:11px}\
@@ -108,7 +116,7 @@ const STYLE: &str = "text{font:12px system-ui,'Segoe UI','DejaVu Sans',sans-seri
 .curve{fill:none;stroke-width:1.8;stroke-linejoin:round}";
 
 impl Timeline {
-    /// The picture as an SVG document of 1000 × 420 pixels.
+    /// The picture as an SVG document of 1000 × 446 pixels.
     #[must_use]
     pub fn svg(&self) -> String {
         let end = if self.end.is_finite() && self.end > 0.0 { self.end } else { 1.0 };
@@ -117,6 +125,7 @@ impl Timeline {
         svg.bands(&self.faults);
         svg.time_axis();
         svg.status(&self.status);
+        svg.lines(&self.lines, FAULTS.1 + 35.0);
         svg.latency(&self.latency, &self.status);
         svg.queue(&self.queue);
         svg.fault_names(&self.faults);
@@ -166,7 +175,7 @@ impl Svg {
         let _ = writeln!(
             self.text,
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" width=\"{WIDTH}\" \
-             height=\"{HEIGHT}\" role=\"img\" aria-label=\"everlink: faults, status, latency and queue over time\">\n\
+             height=\"{HEIGHT}\" role=\"img\" aria-label=\"everlink: faults, status, lines, latency and queue over time\">\n\
              <style>{STYLE}</style>\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#fff\"/>"
         );
         self.label("title", "start", 14.0, 26.0, "One connection through its faults");
@@ -226,7 +235,7 @@ impl Svg {
             self.line("axis", (x, y), (x, y + 4.0));
             self.label("tick", "middle", x, y + 17.0, &number(t));
         }
-        self.label("tick", "middle", (LEFT + RIGHT) / 2.0, y + 35.0, "seconds");
+        self.label("tick", "end", RIGHT, y + 35.0, "seconds");
     }
 
     fn status(&mut self, changes: &[(f64, Status)]) {

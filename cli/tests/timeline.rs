@@ -1,6 +1,6 @@
 //! The picture as text. To look at the sample: `EVERLINK_TIMELINE=/tmp/t.svg cargo test -p everlink-cli --test timeline`.
 
-use everlink_cli::timeline::{Span, Status, Timeline};
+use everlink_cli::timeline::{Fate, Span, Status, Timeline};
 
 use Status::{Connected, Connecting, Degraded, Disconnected};
 
@@ -67,7 +67,13 @@ fn sample() -> Timeline {
         span("silent black hole", 35.5, 41.0),
         span("suspended process", 46.0, 50.0),
     ];
-    Timeline { faults, status, latency, queue, end: 58.0 }
+    let lines = (0..580).map(|n| f64::from(n) * 0.1).map(|t| match t {
+        _ if (36.0..36.8).contains(&t) => (t, Fate::Lost),
+        _ if down(t) => (t, Fate::Late),
+        _ => (t, Fate::OnTime),
+    });
+    let lines = lines.collect();
+    Timeline { faults, status, lines, latency, queue, end: 58.0 }
 }
 
 /// Checks that elements are closed and attributes quoted, as far as this writer uses XML.
@@ -93,9 +99,16 @@ fn is_well_formed(svg: &str) {
 fn a_full_timeline_shows_everything() {
     let svg = sample().svg();
     is_well_formed(&svg);
-    for text in
-        ["silent black hole", "degraded", "latency (ms)", "queue (messages)", "seconds", ">100<", ">55<"]
-    {
+    for text in [
+        "silent black hole",
+        "degraded",
+        "latency (ms)",
+        "queue (messages)",
+        "seconds",
+        ">100<",
+        ">55<",
+        "never received",
+    ] {
         assert!(svg.contains(text), "no {text}");
     }
     assert!(!svg.contains("NaN") && !svg.contains("inf"));
@@ -128,11 +141,12 @@ fn impossible_numbers_are_left_out() {
         faults: vec![span("never", f64::NAN, 1.0), span("endless", 5.0, f64::INFINITY)],
         status: vec![(f64::NAN, Connected), (1.0, Connected), (99.0, Degraded)],
         latency: vec![(1.0, f64::NAN), (2.0, -1.0), (3.0, 0.0), (4.0, 1e300), (5.0, 1e-300)],
+        lines: vec![(f64::NAN, Fate::Lost), (99.0, Fate::Late), (-1.0, Fate::OnTime)],
         queue: vec![(1.0, f64::INFINITY), (2.0, -5.0), (3.0, 1e6)],
         end: 10.0,
     };
     let svg = timeline.svg();
     is_well_formed(&svg);
     assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-    assert!(svg.contains("endless") && !svg.contains("never"));
+    assert!(svg.contains("endless") && !svg.contains(">never<"));
 }

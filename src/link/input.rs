@@ -77,7 +77,7 @@ pub enum Input<'f> {
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Event<'f> {
-    /// It could not be opened.
+    /// It could not be opened. Said of one that was open, it means that the connection dropped.
     Failed(Failure),
     /// It is open: the WebSocket handshake is complete.
     Opened,

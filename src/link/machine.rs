@@ -1,26 +1,21 @@
-//! What an input does to a link, and what its timers do.
+//! What an input does to a link: what the user wants, and what the surroundings say. What a socket says is in `events`, what
+//! time does in `timers`.
 
 use core::mem;
 use core::time::Duration;
 
+use super::action::Next;
 use super::config::Config;
-use super::input::{Close, Epoch, Event, Input};
-use super::policy::Verdict;
-use super::socket::{Candidacy, Closing, Flush, Opening, Other, Phase, Socket, Waiting};
+use super::input::{Epoch, Event, Input};
+use super::socket::{Closing, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
 use super::{Core, Deliveries, Delivery};
-use crate::heartbeat::Beat;
-use crate::outbox::{Arena, Kind, Slots};
+use crate::outbox::{Arena, Slots};
 use crate::time::Instant;
 use crate::wire::Incoming;
 
 /// The code of a normal close (RFC 6455, section 7.4.1).
 const NORMAL: u16 = 1000;
-/// "No code was there", "dropped without a close frame" (RFC 6455, section 7.1.5): never on the wire.
-const NO_CODE: u16 = 1005;
-const ABNORMAL: u16 = 1006;
-/// "Message too big".
-const TOO_BIG: u16 = 1009;
 
 /// A link while an input is being handled.
 pub(super) struct Machine<'a, P, S> {
@@ -33,66 +28,123 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
         let now = self.core.now.max(now);
         self.core.now = now;
-        let deadline = self.core.wake(self.config, self.core.outbox.next_expiry(self.arena));
-        let late = deadline.is_some_and(|(at, _)| now.since(at) > self.config.suspended_after);
+        if let Input::Socket(epoch, event) = &input
+            && let Some(deliveries) = self.routine(*epoch, event)
+        {
+            return deliveries;
+        }
+        let late = match self.core.rest.take() {
+            Some(Next::Wait(at)) if now <= at => false,
+            Some(Next::Idle) => false,
+            Some(Next::Wait(_) | Next::Do(_)) | None => {
+                self.deadline().is_some_and(|at| now.since(at) > self.config.suspended_after)
+            }
+        };
+        let woke = (late && !self.is_excused()) || matches!(input, Input::Suspended(_));
+        if woke {
+            self.woke();
+        }
         let mut delivery = None;
         match input {
             Input::Start => self.start(),
             Input::Stop { linger } => self.stop(linger),
-            Input::Tick => {}
+            Input::Tick | Input::Suspended(_) => {}
             Input::Socket(epoch, event) => delivery = self.socket(epoch, event),
             Input::Online => self.online(),
             Input::Offline => self.offline(),
             Input::Visible => self.visible(),
             Input::Hidden => self.set_hidden(true),
-            Input::Suspended(_) => self.woke(),
             Input::WallClock(since_1970) => self.core.wall_clock = Some((now, since_1970)),
         }
-        if late && !self.is_probing() {
-            self.woke();
+        if woke && self.core.online {
+            self.probe();
         }
         self.fire();
         Deliveries(delivery)
     }
 
+    /// What comes in on a socket that is well, before anything is due: it lets timers fire later and changes no output, so
+    /// what `poll` answered last still holds (as a time at which to look again).
+    fn routine<'f>(&mut self, epoch: Epoch, event: &Event<'f>) -> Option<Deliveries<'f>> {
+        let Some(Next::Wait(at)) = self.core.rest else { return None };
+        let message = match *event {
+            Event::Received(_) => None,
+            Event::Frame { kind, data } => Some(Delivery::Message { kind, data }),
+            Event::Failed(_)
+            | Event::Opened
+            | Event::Ping
+            | Event::Pong(_)
+            | Event::Written(_)
+            | Event::Writable
+            | Event::Paused
+            | Event::Resumed
+            | Event::Violation(_)
+            | Event::Closed(_) => return None,
+        };
+        let (now, heartbeat) = (self.core.now, &self.config.heartbeat);
+        let Phase::Open(socket) = &mut self.core.phase else { return None };
+        if now >= at || socket.epoch != epoch || !socket.heard || !socket.is_well() {
+            return None;
+        }
+        if let Some(Delivery::Message { data, .. }) = message {
+            if self.config.wire.classify(heartbeat.mode, data) != Incoming::Message {
+                return None;
+            }
+            self.core.metrics.received(data.len());
+        }
+        socket.heartbeat.received(heartbeat, now);
+        Some(Deliveries(message))
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.core.wake(self.config, self.core.outbox.next_expiry(self.arena)).map(|(at, _)| at)
+    }
+
     // What the user wants.
 
-    fn start(&mut self) {
+    pub(super) fn start(&mut self) {
         match &mut self.core.phase {
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {
                 self.core.backoff.reset();
                 self.core.phase =
-                    Phase::Waiting(Waiting { at: self.core.now, cause: Cause::Offline, told: true });
+                    Phase::Waiting(Waiting { told: true, ..Waiting::until(self.core.now, Cause::Offline) });
             }
             Phase::Opening(_) => {}
             Phase::Open(socket) => socket.linger = None,
         }
     }
 
-    fn stop(&mut self, linger: Duration) {
+    pub(super) fn stop(&mut self, linger: Duration) {
         self.drop_candidate();
         match mem::replace(&mut self.core.phase, Phase::Stopped) {
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
             Phase::Opening(opening) => self.core.abandon_opening(&opening),
             Phase::Open(mut socket) => {
-                if socket.is_doubtful() || !self.core.online {
-                    self.core.metrics.disconnected(self.core.now);
-                    self.core.abandon_socket(socket.epoch);
-                    self.core.outbox.doubt(self.arena);
-                } else if linger.is_zero() || self.core.outbox.is_empty() {
-                    self.close(&socket, NORMAL);
-                } else {
+                if self.core.online && socket.is_well() && !linger.is_zero() && !self.core.outbox.is_empty() {
                     socket.linger = Some(self.core.now + linger);
                     self.core.phase = Phase::Open(socket);
                     return;
                 }
+                self.part(&socket);
             }
         }
         self.core.outbox.stop(self.arena);
     }
 
+    /// Lets the last socket go: properly if it is well; a dead one is not negotiated with.
+    pub(super) fn part(&mut self, socket: &Socket) {
+        if self.core.online && socket.is_well() {
+            self.close(socket, NORMAL);
+        } else {
+            self.core.metrics.disconnected(self.core.now);
+            self.core.quality.reset();
+            self.core.abandon_socket(socket.epoch);
+            self.core.outbox.doubt(self.arena);
+        }
+    }
+
     /// Begins a proper close. What was handed to the socket may still be reported as written.
-    fn close(&mut self, socket: &Socket, code: u16) {
+    pub(super) fn close(&mut self, socket: &Socket, code: u16) {
         self.core.metrics.disconnected(self.core.now);
         self.core.quality.reset();
         let give_up = self.core.now + self.config.close_timeout;
@@ -101,7 +153,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 
     // What the surroundings say.
 
-    fn online(&mut self) {
+    pub(super) fn online(&mut self) {
         let back = !mem::replace(&mut self.core.online, true);
         match &mut self.core.phase {
             Phase::Open(socket) => {
@@ -121,28 +173,33 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         }
     }
 
-    fn offline(&mut self) {
+    pub(super) fn offline(&mut self) {
         self.core.online = false;
         self.drop_candidate();
         if let Phase::Opening(opening) = &self.core.phase {
             let opening = Opening { ..*opening };
             self.core.abandon_opening(&opening);
-            self.core.phase =
-                Phase::Waiting(Waiting { at: self.core.now, cause: Cause::Offline, told: false });
+            self.core.phase = Phase::Waiting(Waiting::until(self.core.now, Cause::Offline));
         }
     }
 
-    fn visible(&mut self) {
+    pub(super) fn visible(&mut self) {
         let back = self.core.hidden;
         self.set_hidden(false);
-        match self.core.phase {
-            Phase::Open(_) if self.core.online => self.probe(),
+        match &mut self.core.phase {
+            Phase::Open(socket) if self.core.online => {
+                if back {
+                    // What silence was too long for a hidden page is not for a visible one.
+                    socket.heartbeat.hold_until(self.core.now);
+                }
+                self.probe();
+            }
             Phase::Waiting(_) if back => self.retry_soon(),
             Phase::Open(_) | Phase::Waiting(_) | Phase::Stopped | Phase::Failed(_) | Phase::Opening(_) => {}
         }
     }
 
-    fn set_hidden(&mut self, hidden: bool) {
+    pub(super) fn set_hidden(&mut self, hidden: bool) {
         self.core.hidden = hidden;
         if let Phase::Open(socket) = &mut self.core.phase {
             socket.heartbeat.set_hidden(hidden);
@@ -150,7 +207,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     }
 
     /// The process did not run for a while: nothing that ran out in that time proves anything.
-    fn woke(&mut self) {
+    pub(super) fn woke(&mut self) {
         self.core.metrics.counts.suspensions += 1;
         let (now, grace) = (self.core.now, self.config.heartbeat.probe_timeout);
         match &mut self.core.phase {
@@ -158,400 +215,49 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Phase::Open(socket) => {
                 socket.progress = now;
                 socket.heartbeat.hold_until(now);
-                if self.core.online {
-                    self.probe();
-                }
             }
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
         }
     }
 
-    fn probe(&mut self) {
+    /// Whether lateness has excused the same unanswered ping before: then it is no sleep that keeps the answer away, but
+    /// timers that are always late, as those of a hidden tab are.
+    pub(super) fn is_excused(&self) -> bool {
+        matches!(&self.core.phase, Phase::Open(socket) if socket.heartbeat.is_excused())
+    }
+
+    pub(super) fn probe(&mut self) {
         if let Phase::Open(socket) = &mut self.core.phase {
             let nonce = socket.heartbeat.probe(&self.config.heartbeat, self.core.now);
             socket.ping = nonce.or(socket.ping);
         }
     }
 
-    fn is_probing(&self) -> bool {
-        matches!(&self.core.phase, Phase::Open(socket) if socket.heartbeat.is_probing())
-    }
-
-    /// There is reason to hope: the next attempt comes after a short jitter of its own, if it would not come sooner.
-    fn retry_soon(&mut self) {
+    /// There is reason to hope: the next attempt comes after a short jitter of its own, if it would not come sooner, but
+    /// not before the time that the server asked for.
+    pub(super) fn retry_soon(&mut self) {
         let soon = self.core.now + self.core.rng.between(Duration::ZERO, self.config.backoff.online_jitter);
-        let (at, cause) = match &self.core.phase {
-            Phase::Waiting(Waiting { at, cause, .. }) if *at > self.core.now => (soon.min(*at), *cause),
-            Phase::Waiting(Waiting { cause, .. }) | Phase::Failed(cause) => (soon, *cause),
+        let waiting = match &self.core.phase {
+            Phase::Waiting(Waiting { at, earliest, cause, .. }) => {
+                let soon = soon.max(*earliest);
+                let at = if *at > self.core.now { soon.min(*at) } else { soon };
+                Waiting { earliest: *earliest, ..Waiting::until(at, *cause) }
+            }
+            Phase::Failed(cause) => Waiting::until(soon, *cause),
             Phase::Stopped | Phase::Opening(_) | Phase::Open(_) => return,
         };
-        self.core.phase = Phase::Waiting(Waiting { at, cause, told: false });
-    }
-
-    // What a socket says.
-
-    fn socket<'f>(&mut self, epoch: Epoch, event: Event<'f>) -> Option<Delivery<'f>> {
-        match (&mut self.core.phase, &mut self.core.other) {
-            (Phase::Open(socket), _) if socket.epoch == epoch => return self.open_socket(event),
-            (Phase::Opening(opening), _) if opening.epoch == epoch && opening.told => match event {
-                Event::Opened => self.opened(epoch),
-                Event::Failed(failure) => self.open_failed(Cause::Failure(failure), None),
-                Event::Closed(close) => self.open_failed(cause_of(close), close.retry_after),
-                Event::Violation(code) => {
-                    self.core.abandon_socket(epoch);
-                    self.open_failed(Cause::Violation(code), None);
-                }
-                Event::Frame { .. }
-                | Event::Received(_)
-                | Event::Ping
-                | Event::Pong(_)
-                | Event::Written(_)
-                | Event::Writable
-                | Event::Paused
-                | Event::Resumed => {}
-            },
-            (_, Other::Candidate(Candidacy::Opening(opening))) if opening.epoch == epoch && opening.told => {
-                match event {
-                    Event::Opened => self.promote(epoch),
-                    Event::Failed(_) | Event::Closed(_) => self.next_candidate(),
-                    Event::Violation(_) => {
-                        self.core.abandon_socket(epoch);
-                        self.next_candidate();
-                    }
-                    Event::Frame { .. }
-                    | Event::Received(_)
-                    | Event::Ping
-                    | Event::Pong(_)
-                    | Event::Written(_)
-                    | Event::Writable
-                    | Event::Paused
-                    | Event::Resumed => {}
-                }
-            }
-            (phase, Other::Closing(closing)) if closing.epoch == epoch => match event {
-                Event::Closed(_) | Event::Failed(_) => self.closed(),
-                // What is in flight belongs to a socket that closes only while there is no other.
-                Event::Written(total) if !matches!(phase, Phase::Open(_)) => {
-                    self.core.outbox.written(self.arena, total);
-                }
-                Event::Opened
-                | Event::Frame { .. }
-                | Event::Received(_)
-                | Event::Ping
-                | Event::Pong(_)
-                | Event::Written(_)
-                | Event::Writable
-                | Event::Paused
-                | Event::Resumed
-                | Event::Violation(_) => {}
-            },
-            _ => self.core.metrics.counts.stale_inputs += 1,
-        }
-        None
-    }
-
-    /// Something happened to the current, open socket.
-    fn open_socket<'f>(&mut self, event: Event<'f>) -> Option<Delivery<'f>> {
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
-        let now = self.core.now;
-        match event {
-            Event::Received(_) => {
-                socket.heartbeat.received(&self.config.heartbeat, now);
-                self.heard();
-            }
-            Event::Ping => {
-                socket.heartbeat.pinged(now);
-                self.heard();
-            }
-            Event::Pong(data) => {
-                let nonce = <[u8; 4]>::try_from(data).map_or(0, u32::from_be_bytes);
-                self.pong(Some(nonce));
-            }
-            Event::Frame { kind, data } => return self.frame(kind, data),
-            Event::Written(total) => {
-                let before = self.core.outbox.in_flight_bytes();
-                self.core.outbox.written(self.arena, total);
-                if self.core.outbox.in_flight_bytes() < before || self.core.outbox.in_flight() == 0 {
-                    socket.progress = now;
-                    socket.stalled = false;
-                }
-            }
-            Event::Writable => socket.flush = Flush::Ready,
-            Event::Paused => socket.heartbeat.pause(),
-            Event::Resumed => socket.heartbeat.resume(now),
-            Event::Violation(code) => {
-                self.core.metrics.counts.protocol_violations += 1;
-                if let Some(socket) = self.take_socket() {
-                    self.close(&socket, code);
-                    self.lost(&socket, Cause::Violation(code), None);
-                }
-            }
-            Event::Closed(close) => {
-                if close.code == Some(TOO_BIG) {
-                    self.core.outbox.discard_largest_in_flight(self.arena);
-                }
-                if let Some(socket) = self.take_socket() {
-                    self.core.metrics.disconnected(now);
-                    self.lost(&socket, cause_of(close), close.retry_after);
-                }
-            }
-            Event::Opened | Event::Failed(_) => self.core.metrics.counts.stale_inputs += 1,
-        }
-        None
-    }
-
-    fn frame<'f>(&mut self, kind: Kind, data: &'f [u8]) -> Option<Delivery<'f>> {
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
-        match self.config.wire.classify(self.config.heartbeat.mode, data) {
-            Incoming::Message => {
-                socket.heartbeat.received(&self.config.heartbeat, self.core.now);
-                self.core.metrics.received(data.len());
-                self.heard();
-                return Some(Delivery::Message { kind, data });
-            }
-            Incoming::Ping => {
-                socket.heartbeat.pinged(self.core.now);
-                socket.pong = true;
-                self.heard();
-            }
-            Incoming::Pong => self.pong(None),
-        }
-        None
-    }
-
-    fn pong(&mut self, nonce: Option<u32>) {
-        let Phase::Open(socket) = &mut self.core.phase else { return };
-        if let Some(rtt) = socket.heartbeat.pong(&self.config.heartbeat, self.core.now, nonce) {
-            self.core.metrics.counts.pongs_received += 1;
-            self.core.metrics.latency(rtt);
-            self.core.quality.sample(&self.config.quality, rtt);
-        }
-        self.heard();
-    }
-
-    /// A sign of life came: the current socket has proved itself before any candidate did.
-    fn heard(&mut self) {
-        if let Phase::Open(socket) = &mut self.core.phase {
-            socket.heard = true;
-            if !socket.heartbeat.is_suspect() {
-                self.drop_candidate();
-            }
-        }
-    }
-
-    fn opened(&mut self, epoch: Epoch) {
-        self.core.metrics.connected(self.core.now);
-        self.core.phase = Phase::Open(Socket::new(epoch, self.core.now, self.core.hidden));
-    }
-
-    fn open_failed(&mut self, cause: Cause, retry_after: Option<Duration>) {
-        self.core.metrics.counts.failed_opens += 1;
-        self.retry(cause, retry_after);
-    }
-
-    fn take_socket(&mut self) -> Option<Socket> {
-        match mem::replace(&mut self.core.phase, Phase::Stopped) {
-            Phase::Open(socket) => Some(socket),
-            phase @ (Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) | Phase::Opening(_)) => {
-                self.core.phase = phase;
-                None
-            }
-        }
-    }
-
-    /// The current socket has ended: what it had not written goes back, and the next attempt is scheduled.
-    fn lost(&mut self, socket: &Socket, cause: Cause, retry_after: Option<Duration>) {
-        self.core.quality.reset();
-        self.core.outbox.requeue(self.arena);
-        let up = self.core.now.since(socket.opened);
-        if socket.heard && up >= self.config.backoff.stable_after {
-            self.core.backoff.reset();
-        }
-        if socket.linger.is_some() {
-            self.drop_candidate();
-            self.core.phase = Phase::Stopped;
-            self.core.outbox.stop(self.arena);
-        } else {
-            self.retry(cause, retry_after);
-        }
-    }
-
-    fn retry(&mut self, cause: Cause, retry_after: Option<Duration>) {
-        let core = &mut *self.core;
-        let why = match self.config.retry.judge(cause, retry_after) {
-            Verdict::Retry(why) => why,
-            Verdict::Final => {
-                self.drop_candidate();
-                self.core.phase = Phase::Failed(cause);
-                return;
-            }
-        };
-        match mem::replace(&mut core.other, Other::None) {
-            Other::Candidate(Candidacy::Opening(opening)) => {
-                core.phase = Phase::Opening(opening);
-                return;
-            }
-            Other::Candidate(Candidacy::At(_)) => {}
-            other @ (Other::None | Other::Closing(_)) => core.other = other,
-        }
-        core.phase = match core.backoff.next(&self.config.backoff, &mut core.rng, why, core.hidden) {
-            Some(delay) => Phase::Waiting(Waiting { at: core.now + delay, cause, told: false }),
-            None => Phase::Failed(cause),
-        };
-    }
-
-    // The second socket.
-
-    fn set_other(&mut self, other: Other) {
-        match mem::replace(&mut self.core.other, other) {
-            Other::Closing(closing) => self.core.abandon_socket(closing.epoch),
-            Other::Candidate(Candidacy::Opening(opening)) => self.core.abandon_opening(&opening),
-            Other::Candidate(Candidacy::At(_)) | Other::None => {}
-        }
-    }
-
-    /// A socket that was closing is gone; what it had not reported as written, if it was the last one, is in doubt.
-    fn closed(&mut self) {
-        self.core.other = Other::None;
-        if !matches!(self.core.phase, Phase::Open(_)) {
-            self.core.outbox.doubt(self.arena);
-        }
-    }
-
-    fn drop_candidate(&mut self) {
-        if matches!(self.core.other, Other::Candidate(_)) {
-            self.set_other(Other::None);
-        }
-    }
-
-    /// The current socket has become suspect, or its last candidate came to nothing.
-    fn open_candidate(&mut self) {
-        let epoch = self.core.next_epoch();
-        self.core.metrics.counts.candidates += 1;
-        let give_up = self.core.now + self.config.open_timeout;
-        let opening = Opening { epoch, attempt: self.core.backoff.attempt(), give_up, told: false };
-        self.set_other(Other::Candidate(Candidacy::Opening(opening)));
-    }
-
-    fn next_candidate(&mut self) {
-        self.core.metrics.counts.failed_opens += 1;
-        let base = self.config.backoff.base;
-        let delay = self.core.rng.between(base / 2, base).max(Duration::from_micros(1));
-        self.core.other = Other::Candidate(Candidacy::At(self.core.now + delay));
-    }
-
-    /// The candidate is open while the current socket is still suspect: it takes over.
-    fn promote(&mut self, epoch: Epoch) {
-        self.core.other = Other::None;
-        if let Some(old) = self.take_socket() {
-            self.core.abandon_socket(old.epoch);
-            self.core.metrics.disconnected(self.core.now);
-            self.core.outbox.requeue(self.arena);
-            self.core.quality.reset();
-            self.opened(epoch);
-            if let Phase::Open(socket) = &mut self.core.phase {
-                socket.linger = old.linger;
-            }
-        }
-    }
-
-    // What time does.
-
-    /// Fires every timer that is due, each once.
-    fn fire(&mut self) {
-        let now = self.core.now;
-        if self.core.outbox.next_expiry(self.arena).is_some_and(|at| at <= now) {
-            self.core.outbox.expire(self.arena, now);
-        }
-        match &self.core.other {
-            Other::Closing(closing) if closing.give_up <= now => {
-                let epoch = closing.epoch;
-                self.core.abandon_socket(epoch);
-                self.closed();
-            }
-            Other::Candidate(Candidacy::At(at)) if *at <= now => self.open_candidate(),
-            Other::Candidate(Candidacy::Opening(opening)) if opening.give_up <= now => {
-                let opening = Opening { ..*opening };
-                self.core.abandon_opening(&opening);
-                self.next_candidate();
-            }
-            Other::Closing(_) | Other::Candidate(_) | Other::None => {}
-        }
-        match &self.core.phase {
-            Phase::Opening(opening) if opening.give_up <= now => {
-                let opening = Opening { ..*opening };
-                self.core.abandon_opening(&opening);
-                self.open_failed(Cause::OpenTimeout, None);
-            }
-            Phase::Open(_) => self.fire_open(),
-            Phase::Opening(_) | Phase::Waiting(_) | Phase::Stopped | Phase::Failed(_) => {}
-        }
-        if matches!(&self.core.phase, Phase::Waiting(waiting) if self.core.online && waiting.at <= now) {
-            self.open();
-        }
-    }
-
-    fn fire_open(&mut self) {
-        let Phase::Open(socket) = &mut self.core.phase else { return };
-        let now = self.core.now;
-        if socket.linger.is_some_and(|until| until <= now || self.core.outbox.is_empty()) {
-            if let Some(socket) = self.take_socket() {
-                self.close(&socket, NORMAL);
-                self.core.outbox.stop(self.arena);
-            }
-            return;
-        }
-        if !self.core.online {
-            return;
-        }
-        let in_flight = self.core.outbox.in_flight() > 0;
-        if in_flight && socket.progress + self.config.stall_after <= now {
-            socket.stalled = true;
-        }
-        match socket.heartbeat.fire(&self.config.heartbeat, now) {
-            None => {}
-            Some(Beat::Ping { nonce }) => socket.ping = Some(nonce),
-            Some(Beat::Missed { nonce }) => {
-                socket.ping = Some(nonce);
-                self.core.metrics.counts.missed_pongs += 1;
-                self.core.quality.missed();
-                if self.config.opens_candidates() && !matches!(self.core.other, Other::Candidate(_)) {
-                    self.open_candidate();
-                }
-            }
-            Some(Beat::Dead) => {
-                self.core.metrics.counts.missed_pongs += 1;
-                if let Some(socket) = self.take_socket() {
-                    self.core.metrics.disconnected(now);
-                    self.core.abandon_socket(socket.epoch);
-                    self.lost(&socket, Cause::HeartbeatLost, None);
-                }
-            }
-        }
-    }
-
-    fn open(&mut self) {
-        // A closing socket may still have what an earlier one was given; its fate can no longer be told.
-        self.core.outbox.doubt(self.arena);
-        let epoch = self.core.next_epoch();
-        self.core.metrics.counts.attempts += 1;
-        self.core.phase = Phase::Opening(Opening {
-            epoch,
-            attempt: self.core.backoff.attempt(),
-            give_up: self.core.now + self.config.open_timeout,
-            told: false,
-        });
+        self.core.phase = Phase::Waiting(waiting);
     }
 }
 
 impl Core {
-    fn next_epoch(&mut self) -> Epoch {
+    pub(super) fn next_epoch(&mut self) -> Epoch {
         let epoch = self.last_epoch.map_or(Epoch::FIRST, Epoch::next);
         self.last_epoch = Some(epoch);
         epoch
     }
 
-    fn abandon_opening(&mut self, opening: &Opening) {
+    pub(super) fn abandon_opening(&mut self, opening: &Opening) {
         if opening.told {
             self.abandon_socket(opening.epoch);
         }
@@ -559,16 +265,11 @@ impl Core {
 
     /// At most two sockets are known to the adapter, and none becomes known before those abandoned have been told: so there
     /// is always room.
-    fn abandon_socket(&mut self, epoch: Epoch) {
+    pub(super) fn abandon_socket(&mut self, epoch: Epoch) {
         self.metrics.counts.abandoned_sockets += 1;
         debug_assert!(self.abandoned.contains(&None), "more than two sockets were known to the adapter");
         if let Some(room) = self.abandoned.iter_mut().find(|room| room.is_none()) {
             *room = Some(epoch);
         }
     }
-}
-
-/// The close code as RFC 6455, section 7.1.5, has it for whoever asks.
-fn cause_of(close: Close<'_>) -> Cause {
-    Cause::Closed(close.code.unwrap_or(if close.clean { NO_CODE } else { ABNORMAL }))
 }

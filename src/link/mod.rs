@@ -5,7 +5,9 @@
 //! that drives it, and `docs/integrating.md` for how to write an adapter.
 
 mod action;
+mod candidate;
 mod config;
+mod events;
 mod input;
 mod machine;
 mod op;
@@ -13,6 +15,7 @@ mod outputs;
 mod policy;
 mod socket;
 mod state;
+mod timers;
 
 use core::time::Duration;
 
@@ -79,25 +82,45 @@ impl<P: AsRef<[u8]>> Link<P> {
     pub fn new(config: Config, seed: u64) -> Result<Self, ConfigError> {
         config.check()?;
         let capacity = config.outbox.messages;
-        Self::build(config, seed, Arena::with_capacity(capacity))
+        Ok(Self::build(config, seed, Arena::with_capacity(capacity)))
+    }
+
+    /// As [`Link::new`], for a history of at most `sends` messages; more slots would never be used.
+    #[cfg(feature = "serde")]
+    pub(crate) fn with_history(config: Config, seed: u64, sends: usize) -> Result<Self, ConfigError> {
+        config.check()?;
+        let capacity = config.outbox.messages.min(u32::try_from(sends).unwrap_or(u32::MAX));
+        Ok(Self::build(config, seed, Arena::with_capacity(capacity)))
     }
 }
 
 /// Making and using a link. Who calls what: the adapter calls [`handle`](Link::handle), [`poll`](Link::poll),
 /// [`pull`](Link::pull) and the two frames; the application sends, cancels and looks.
 impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
-    /// As [`Link::new`], with slots that the caller provides: `[const { Slot::EMPTY }; 8]`, say.
+    /// As [`Link::new`], with slots that the caller provides: an array, or a borrowed one.
+    ///
+    /// ```
+    /// use everlink::link::{Config, Link};
+    /// use everlink::outbox::Slot;
+    ///
+    /// let mut config = Config::default();
+    /// config.outbox.messages = 8;
+    /// let link = Link::<&[u8], _>::with_slots(config, 7, [const { Slot::EMPTY }; 8])?;
+    /// # let _ = link;
+    /// # Ok::<(), everlink::error::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     /// Names the field of the configuration that cannot work; `outbox.messages` if there are fewer slots than that.
     pub fn with_slots(config: Config, seed: u64, slots: S) -> Result<Self, ConfigError> {
         config.check()?;
-        Self::build(config, seed, Arena::new(slots))
-    }
-
-    fn build(config: Config, seed: u64, arena: Arena<P, S>) -> Result<Self, ConfigError> {
+        let arena = Arena::new(slots);
         let enough = arena.capacity() >= config.outbox.messages;
         ConfigError::unless(enough, "outbox.messages", "must not be larger than the number of slots")?;
+        Ok(Self::build(config, seed, arena))
+    }
+
+    fn build(config: Config, seed: u64, arena: Arena<P, S>) -> Self {
         let core = Core {
             now: Instant::ORIGIN,
             rng: Rng::new(seed),
@@ -116,7 +139,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             told_quality: Quality::Unknown,
             rest: None,
         };
-        Ok(Link { config, core, arena })
+        Link { config, core, arena }
     }
 
     /// Handles something that happened at `now`, and gives what it carried for the application.
@@ -124,7 +147,6 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// Never fails. A `now` before that of the last call counts as the last one. Give inputs that are already there before
     /// a late [`Tick`](Input::Tick). Timers that are due at `now` fire, whatever the input is.
     pub fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
-        self.core.rest = None;
         machine::Machine { config: &self.config, core: &mut self.core, arena: &mut self.arena }
             .handle(now, input)
     }
@@ -143,13 +165,18 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         rest
     }
 
-    /// When the link wants to be woken if nothing happens before; pure.
+    /// When the link wants to be woken if nothing happens before; pure. May be earlier than need be, if something came in
+    /// since it was computed: then there is nothing to do at that time but to ask again.
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
-        self.wake().map(|(at, _)| at)
+        match self.core.rest {
+            Some(Next::Wait(at)) => Some(at),
+            Some(Next::Idle) => None,
+            Some(Next::Do(_)) | None => self.wake().map(|(at, _)| at),
+        }
     }
 
-    /// When the link wants to be woken, and why; pure.
+    /// When there will be something to do if nothing happens before, and why; pure.
     #[must_use]
     pub fn wake(&self) -> Option<(Instant, Wake)> {
         self.core.wake(&self.config, self.core.outbox.next_expiry(&self.arena))
@@ -201,7 +228,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     }
 
     /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls
-    /// it after [`Action::Flush`] as long as its socket takes frames.
+    /// it after [`Action::Flush`] as long as its socket takes frames. A suspect socket gets none, until it proves itself.
     pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
         let core = &mut self.core;
         core.rest = None;
@@ -210,9 +237,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             return None;
         }
         let idle = core.outbox.in_flight() == 0;
-        let may_send = core.online && socket.may_send();
-        let taken = if may_send { core.outbox.take(&mut self.arena) } else { None };
-        let Some(sending) = taken else {
+        let may = core.online && socket.is_well();
+        let sending = if may { core.outbox.take(&mut self.arena) } else { None };
+        let Some(sending) = sending else {
             socket.flush = Flush::Ready;
             return None;
         };
@@ -259,8 +286,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     #[must_use]
     pub fn report(&self, now: Instant) -> Report {
         let queue = Queue {
-            messages: self.core.outbox.queued() + self.core.outbox.in_flight(),
-            bytes: self.core.outbox.queued_bytes() + self.core.outbox.in_flight_bytes(),
+            messages: self.core.outbox.queued().saturating_add(self.core.outbox.in_flight()),
+            bytes: self.core.outbox.queued_bytes().saturating_add(self.core.outbox.in_flight_bytes()),
         };
         self.core.metrics.report(now.max(self.core.now), self.core.quality.latency(), queue)
     }

@@ -32,11 +32,8 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
 
     fn flush(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.core.phase else { return None };
-        if !self.core.online
-            || !socket.may_send()
-            || socket.flush == Flush::Asked
-            || self.core.outbox.queued() == 0
-        {
+        let may = self.core.online && socket.is_well() && socket.flush == Flush::Ready;
+        if !may || self.core.outbox.queued() == 0 {
             return None;
         }
         socket.flush = Flush::Asked;
@@ -134,28 +131,38 @@ impl Core {
 
     /// The earliest timer. `expiry` is the outbox's.
     pub(super) fn wake(&self, config: &Config, expiry: Option<Instant>) -> Option<(Instant, Wake)> {
-        let other = match &self.other {
-            Other::Closing(closing) => Some((closing.give_up, Wake::CloseTimeout)),
-            Other::Candidate(Candidacy::At(at)) => Some((*at, Wake::Candidate)),
-            Other::Candidate(Candidacy::Opening(opening)) => Some((opening.give_up, Wake::Candidate)),
-            Other::None => None,
-        };
-        let phase = match &self.phase {
-            Phase::Opening(opening) => [Some((opening.give_up, Wake::OpenTimeout)), None, None],
-            Phase::Waiting(waiting) if self.online => [Some((waiting.at, Wake::Retry)), None, None],
-            Phase::Open(socket) => {
-                let beat = socket.heartbeat.next(&config.heartbeat).filter(|_| self.online);
-                let stalls = !socket.stalled && self.online && self.outbox.in_flight() > 0;
-                [
-                    beat.map(|(at, due)| (at, Wake::Heartbeat(due))),
-                    stalls.then(|| (socket.progress + config.stall_after, Wake::Stall)),
-                    socket.linger.map(|at| (at, Wake::Linger)),
-                ]
+        let mut earliest = expiry.map(|at| (at, Wake::Expiry));
+        let mut timer = |at: Instant, why: Wake| {
+            if earliest.is_none_or(|(other, _)| at < other) {
+                earliest = Some((at, why));
             }
-            Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => [None, None, None],
         };
-        let expiry = expiry.map(|at| (at, Wake::Expiry));
-        phase.into_iter().chain([other, expiry]).flatten().min_by_key(|(at, _)| *at)
+        match &self.other {
+            Other::Closing(closing) => timer(closing.give_up, Wake::CloseTimeout),
+            Other::Candidate(Candidacy::At(at)) => timer(*at, Wake::Candidate),
+            Other::Candidate(Candidacy::Opening(opening)) => timer(opening.give_up, Wake::Candidate),
+            Other::None => {}
+        }
+        match &self.phase {
+            Phase::Opening(opening) => timer(opening.give_up, Wake::OpenTimeout),
+            Phase::Waiting(waiting) if self.online => timer(waiting.at, Wake::Retry),
+            Phase::Open(socket) => {
+                if let Some(until) = socket.linger {
+                    // Once nothing is left to send, it has come.
+                    timer(if self.outbox.is_empty() { self.now } else { until }, Wake::Linger);
+                }
+                if self.online {
+                    if let Some((at, due)) = socket.heartbeat.next(&config.heartbeat) {
+                        timer(at, Wake::Heartbeat(due));
+                    }
+                    if !socket.stalled && self.outbox.in_flight() > 0 {
+                        timer(socket.progress + config.stall_after, Wake::Stall);
+                    }
+                }
+            }
+            Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
+        }
+        earliest
     }
 }
 

@@ -67,7 +67,7 @@ impl Codes {
         let fits = free.is_some();
         if let Some(free) = free {
             *free = code;
-            self.len += 1;
+            self.len = self.len.saturating_add(1);
         }
         fits
     }

@@ -24,9 +24,17 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) at: Instant,
+    /// Before this, only the user's start makes an attempt: the server asked for it.
+    pub(super) earliest: Instant,
     pub(super) cause: Cause,
     /// Whether the user was told.
     pub(super) told: bool,
+}
+
+impl Waiting {
+    pub(super) const fn until(at: Instant, cause: Cause) -> Waiting {
+        Waiting { at, earliest: Instant::ORIGIN, cause, told: false }
+    }
 }
 
 /// A socket that is being opened.
@@ -53,6 +61,8 @@ pub(super) struct Socket {
     pub(super) pong: bool,
     /// Whether the adapter may be asked to pull.
     pub(super) flush: Flush,
+    /// Payload bytes that the socket has taken.
+    pub(super) written: u64,
     /// When what was handed over last moved on.
     pub(super) progress: Instant,
     pub(super) stalled: bool,
@@ -79,21 +89,17 @@ impl Socket {
             ping: None,
             pong: false,
             flush: Flush::Ready,
+            written: 0,
             progress: now,
             stalled: false,
             linger: None,
         }
     }
 
-    /// Whether messages may leave on it. Not while it is in doubt: what a dead socket takes is lost, and a healthy one will
-    /// prove itself within a round trip.
-    pub(super) fn may_send(&self) -> bool {
-        !self.is_doubtful()
-    }
-
-    /// Whether a sign of life is overdue, or was asked for urgently and has not come yet.
-    pub(super) fn is_doubtful(&self) -> bool {
-        self.heartbeat.is_suspect() || self.heartbeat.is_probing()
+    /// Whether there is no reason to think that it is dead. If there is, nothing more is handed to it: it would be lost in
+    /// the buffers on the way.
+    pub(super) const fn is_well(&self) -> bool {
+        !self.heartbeat.is_suspect() && !self.heartbeat.is_probing()
     }
 }
 

@@ -156,7 +156,7 @@ impl<P, S: Slots<P>> Arena<P, S> {
         slot.owner = owner;
         let next = slot.place.next;
         if reused == NIL {
-            self.fresh += 1;
+            self.fresh = self.fresh.saturating_add(1);
         } else {
             self.free = next;
         }
@@ -172,7 +172,7 @@ impl<P, S: Slots<P>> Arena<P, S> {
         slot.place.next = next;
         let payload = slot.payload.take();
         self.free = index;
-        self.available += 1;
+        self.available = self.available.saturating_add(1);
         payload
     }
 }

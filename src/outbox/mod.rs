@@ -155,7 +155,7 @@ impl Outbox {
             return Err(Refused { reason: RefusedReason::Full, message });
         };
 
-        self.sequence += 1;
+        self.sequence = self.sequence.saturating_add(1);
         let id = MessageId { sequence: self.sequence, slot: index };
         let priority = message.priority;
         if let Some(slot) = arena.slot_mut(index) {

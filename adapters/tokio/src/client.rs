@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlink::link::{Input, Link, State, Status};
+use everlink::link::{Action, Close, Event, Input, Link, Next, State, Status};
 use everlink::metrics::Report;
 use everlink::outbox::{Kind, MessageId, Outcome, RefusedReason, Settlement, Storage};
 use everlink::quality::Quality;
@@ -18,8 +18,10 @@ use everlink::trace::{Recorder, Traced};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
-use crate::driver::{self, Source};
+use crate::driver;
+use crate::open::{Limits, Opener, Source};
 use crate::options::{Options, TraceSink};
+use crate::watched::Watched;
 use crate::{Error, Message, Payload};
 
 pub(crate) type TracedLink = Traced<Payload, Storage<Payload>, TraceSink>;
@@ -38,8 +40,10 @@ pub(crate) struct Inner {
     pub(crate) receipts: HashMap<MessageId, oneshot::Sender<Outcome>>,
     /// Messages that a send displaced, for the observer.
     pub(crate) displaced: Vec<Settlement>,
-    /// The owner closed the connection: it takes nothing more.
+    /// The owner closed the connection, or its task ended: it takes nothing more.
     pub(crate) closed: bool,
+    /// The task has ended.
+    ended: bool,
 }
 
 impl Shared {
@@ -56,6 +60,39 @@ impl Shared {
             self.changed.notify_one();
         }
     }
+
+    /// The task has ended, and with it the link: everything is settled. Nothing is left to settle if it ended by itself.
+    pub(crate) fn end(&self, now: Instant) {
+        let inner = &mut *self.lock();
+        inner.closed = true;
+        let _ = inner.link.handle(now, Input::Stop { linger: Duration::ZERO });
+        while let Next::Do(action) = inner.link.poll() {
+            match action {
+                Action::Settled(settlement) => inner.settle(settlement),
+                Action::Close { epoch, .. } => {
+                    let _ = inner.link.handle(now, Input::Socket(epoch, Event::Closed(Close::default())));
+                }
+                Action::Abandon { .. }
+                | Action::Open { .. }
+                | Action::Pong { .. }
+                | Action::Ping { .. }
+                | Action::Flush { .. }
+                | Action::Status { .. }
+                | Action::RetryScheduled { .. }
+                | Action::Quality { .. } => {}
+            }
+        }
+    }
+
+    /// Lets go whoever still waits for something.
+    pub(crate) fn ended(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        inner.ended = true;
+        inner.receipts.clear();
+        drop(inner);
+        self.room.notify_waiters();
+    }
 }
 
 impl Inner {
@@ -65,13 +102,6 @@ impl Inner {
             let _ = receipt.send(settlement.outcome);
         }
     }
-}
-
-/// What the connection's task tells.
-pub(crate) struct Watched {
-    pub(crate) state: watch::Sender<State>,
-    pub(crate) quality: watch::Sender<Quality>,
-    pub(crate) report: watch::Sender<Report>,
 }
 
 /// One logical connection. Clones share it; when the last one is dropped, it is closed.
@@ -100,28 +130,29 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
     let link = Link::new(config, seed).map_err(Error::Config)?;
     let clock = Clock::new();
-    let (report, _) = watch::channel(link.report(clock.now()));
-    let watched =
-        Watched { state: watch::channel(link.state()).0, quality: watch::channel(link.quality()).0, report };
+    let limits = Limits { inbound: max_message, outbound: link.config().outbox.message_bytes };
     let inner = Inner {
         link: Traced::new(link, recorder),
         receipts: HashMap::new(),
         displaced: Vec::new(),
         closed: false,
+        ended: false,
     };
     let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new(), room: Notify::new() });
+    let watched = Watched::new(shared.clone(), clock, observer);
+    let (state, quality, report) = watched.receivers();
     let (messages, received) = mpsc::channel(inbound.max(1));
     let client = Client {
         shared: shared.clone(),
         clock,
-        state: watched.state.subscribe(),
-        quality: watched.quality.subscribe(),
-        report: watched.report.subscribe(),
+        state,
+        quality,
+        report,
         _last: Arc::new(Last(shared.clone(), clock)),
     };
     client.tell(Input::Start);
-    let tls = tls.unwrap_or_else(|| Arc::new(crate::open::default_tls()));
-    tokio::spawn(driver::Io::new(source, tls, max_message, messages, watched, observer, clock).run(shared));
+    let opener = Opener { source, tls, limits };
+    tokio::spawn(driver::Io::new(opener, messages, watched, clock).run(shared));
     Ok((client, Messages(received)))
 }
 
@@ -137,19 +168,19 @@ impl Client {
     /// Accepts a message, to be sent as soon as there is a connection.
     ///
     /// # Errors
-    /// Hands the message back if it is too large, if the queue is full and its policy evicts nothing for it, or if it would
-    /// be taken for a heartbeat.
-    pub fn send(&self, message: Message) -> Result<MessageId, Error> {
-        self.accept(&mut self.shared.lock(), message)
+    /// Hands the message back if it is too large, if the queue is full and its policy evicts nothing for it, if it would
+    /// be taken for a heartbeat, or if it is a text that is not UTF-8.
+    pub fn send(&self, message: Message<impl Into<Payload>>) -> Result<MessageId, Error> {
+        self.accept(&mut self.shared.lock(), own(message))
     }
 
     /// As [`send`](Client::send), with a receipt that tells how the message ended.
     ///
     /// # Errors
     /// As for [`send`](Client::send).
-    pub fn send_tracked(&self, message: Message) -> Result<Receipt, Error> {
+    pub fn send_tracked(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
         let mut inner = self.shared.lock();
-        let id = self.accept(&mut inner, message)?;
+        let id = self.accept(&mut inner, own(message))?;
         let (sender, outcome) = oneshot::channel();
         inner.receipts.insert(id, sender);
         Ok(Receipt { id, outcome })
@@ -158,8 +189,9 @@ impl Client {
     /// As [`send_tracked`](Client::send_tracked), but waits as long as the queue is full instead of being refused.
     ///
     /// # Errors
-    /// Hands the message back if it is too large or would be taken for a heartbeat.
-    pub async fn send_waiting(&self, mut message: Message) -> Result<Receipt, Error> {
+    /// As for [`send`](Client::send), but for a full queue.
+    pub async fn send_waiting(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
+        let mut message = own(message);
         loop {
             let room = self.shared.room.notified();
             match self.send_tracked(message) {
@@ -176,8 +208,15 @@ impl Client {
         if inner.closed {
             return Err(Error::Closed);
         }
+        if message.kind == Kind::Text && std::str::from_utf8(message.payload.as_ref()).is_err() {
+            return Err(Error::NotUtf8(message));
+        }
         let mut gone = Vec::new();
         let result = inner.link.send(self.clock.now(), message, |settlement, _| gone.push(settlement));
+        if !gone.is_empty() {
+            // What came may be smaller than what went.
+            self.shared.room.notify_waiters();
+        }
         gone.iter().for_each(|settlement| inner.settle(*settlement));
         inner.displaced.extend(gone);
         self.shared.changed.notify_one();
@@ -253,11 +292,11 @@ impl Client {
         self.report.clone()
     }
 
-    /// Waits until nothing waits to be sent: every accepted message is settled.
+    /// Waits until nothing waits to be sent: every accepted message is settled, or the connection's task has ended.
     pub async fn drained(&self) {
         loop {
             let room = self.shared.room.notified();
-            if self.report().queue.messages == 0 {
+            if self.shared.lock().ended || self.report().queue.messages == 0 {
                 return;
             }
             room.await;
@@ -273,6 +312,11 @@ impl Client {
         while state.changed().await.is_ok() {}
         self.report()
     }
+}
+
+fn own(message: Message<impl Into<Payload>>) -> Message {
+    let everlink::outbox::Message { kind, payload, priority, ttl, key } = message;
+    Message { kind, payload: payload.into(), priority, ttl, key }
 }
 
 impl fmt::Debug for Client {

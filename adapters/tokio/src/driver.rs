@@ -7,24 +7,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use everlink::link::{Action, Delivery, Epoch, Failure, Input, Next};
+use everlink::link::{Action, Delivery, Epoch, Input, Next};
 use everlink::time::Instant;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
 use tokio::time::Sleep;
 
-use crate::client::{Received, Shared, Watched};
+use crate::client::{Received, Shared};
 use crate::clock::{Clock, SleepWatch};
-use crate::open::{OpenError, open};
-use crate::options::{Notice, Observer};
+use crate::open::{Opener, Opening};
+use crate::options::Notice;
 use crate::socket::{Socket, SocketEvent};
-use crate::target::Target;
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Gives the target of each attempt.
-pub(crate) type Source =
-    Box<dyn FnMut(u32) -> BoxFuture<Result<Target, Box<dyn std::error::Error + Send + Sync>>> + Send>;
+use crate::watched::Watched;
 
 /// Something that happened; an [`Input`] with its bytes owned.
 enum Happened {
@@ -50,27 +43,15 @@ enum Carrier {
     Open(Box<Socket>),
 }
 
-/// A task that opens a socket; it ends when nobody wants the socket any more.
-struct Opening(JoinHandle<Result<Socket, OpenError>>);
-
-impl Drop for Opening {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 /// Everything outside the link.
 pub(crate) struct Io {
-    source: Source,
-    tls: Arc<rustls::ClientConfig>,
-    max_message: usize,
+    opener: Opener,
     messages: mpsc::Sender<Received>,
-    /// A message for which there was no room, from this socket: nothing is read until there is.
-    unread: Option<(Epoch, BoxFuture<()>)>,
+    /// A message for which there was no room, on its way to the application: nothing is read until it has arrived.
+    unread: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     sockets: Vec<(Epoch, Carrier)>,
     happened: VecDeque<Happened>,
     watched: Watched,
-    observer: Option<Observer>,
     clock: Clock,
     slept: SleepWatch,
     sleep: Pin<Box<Sleep>>,
@@ -78,25 +59,19 @@ pub(crate) struct Io {
 
 impl Io {
     pub(crate) fn new(
-        source: Source,
-        tls: Arc<rustls::ClientConfig>,
-        max_message: usize,
+        opener: Opener,
         messages: mpsc::Sender<Received>,
         watched: Watched,
-        observer: Option<Observer>,
         clock: Clock,
     ) -> Io {
         let sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
         Io {
-            source,
-            tls,
-            max_message,
+            opener,
             messages,
             unread: None,
             sockets: Vec::new(),
             happened: VecDeque::new(),
             watched,
-            observer,
             clock,
             slept: SleepWatch::new(),
             sleep,
@@ -117,8 +92,9 @@ impl Io {
                 Next::Wait(instant) => Some(instant),
                 Next::Idle => None,
             };
+            self.watched.publish();
             let Some(happened) = self.next(deadline, &shared).await else { return };
-            self.announce(&happened, &shared);
+            self.announce(&happened);
             for delivery in shared.lock().link.handle(self.clock.now(), happened.as_input()) {
                 self.deliver(delivery, &happened);
             }
@@ -127,21 +103,23 @@ impl Io {
 
     fn perform(&mut self, action: Action, shared: &Shared) {
         match action {
-            Action::Open { epoch, transport: _, attempt } => self.open(epoch, attempt),
+            Action::Open { epoch, transport: _, attempt } => {
+                self.sockets.push((epoch, Carrier::Opening(self.opener.open(attempt))));
+            }
             Action::Abandon { epoch } => self.sockets.retain(|(other, _)| *other != epoch),
             Action::Close { epoch, code } => self.with(epoch, |socket| socket.close(code)),
             Action::Ping { epoch, nonce } => {
-                self.with(epoch, |socket| socket.write(shared.lock().link.ping_frame(nonce)));
+                self.with(epoch, |socket| socket.write_heartbeat(shared.lock().link.ping_frame(nonce)));
             }
             Action::Pong { epoch } => {
-                self.with(epoch, |socket| socket.write(shared.lock().link.pong_frame()));
+                self.with(epoch, |socket| socket.write_heartbeat(shared.lock().link.pong_frame()));
             }
             Action::Flush { epoch } => self.with(epoch, |socket| {
                 let link = &mut shared.lock().link;
                 while socket.has_room()
                     && let Some(frame) = link.pull(epoch)
                 {
-                    socket.write(frame);
+                    socket.write_message(frame);
                 }
             }),
             Action::Settled(settlement) => {
@@ -150,17 +128,7 @@ impl Io {
             }
             Action::Status { .. } | Action::Quality { .. } | Action::RetryScheduled { .. } => {}
         }
-        self.tell(&Notice::Action(action), shared);
-    }
-
-    fn open(&mut self, epoch: Epoch, attempt: u32) {
-        let target = (self.source)(attempt);
-        let (tls, max_message) = (self.tls.clone(), self.max_message);
-        let task = tokio::spawn(async move {
-            let target = target.await.map_err(|e| (Failure::Credentials, e.to_string()))?;
-            open(target, tls, max_message).await
-        });
-        self.sockets.push((epoch, Carrier::Opening(Opening(task))));
+        self.watched.tell(&Notice::Action(action));
     }
 
     fn with(&mut self, epoch: Epoch, act: impl FnOnce(&mut Socket)) {
@@ -173,32 +141,11 @@ impl Io {
         }
     }
 
-    /// Brings watchers and observer up to date.
-    fn tell(&mut self, notice: &Notice, shared: &Shared) {
-        let now = self.clock.now();
-        let (state, quality, report, displaced) = {
-            let mut inner = shared.lock();
-            let frequent = matches!(notice, Notice::Action(Action::Flush { .. } | Action::Settled(_)));
-            let report = (!frequent).then(|| inner.link.report(now));
-            (inner.link.state(), inner.link.quality(), report, std::mem::take(&mut inner.displaced))
-        };
-        self.watched.state.send_if_modified(|old| std::mem::replace(old, state) != state);
-        self.watched.quality.send_if_modified(|old| std::mem::replace(old, quality) != quality);
-        if let Some(report) = report {
-            self.watched.report.send_replace(report);
-        }
-        if let Some(observer) = &mut self.observer {
-            for settlement in displaced {
-                observer(now, &Notice::Action(Action::Settled(settlement)));
-            }
-            observer(now, notice);
-        }
-    }
-
-    fn announce(&mut self, happened: &Happened, shared: &Shared) {
-        if let Happened::Socket(epoch, SocketEvent::Failed(failure, detail)) = happened {
-            let notice = Notice::Failed { epoch: *epoch, failure: *failure, detail: detail.clone() };
-            self.tell(&notice, shared);
+    fn announce(&mut self, happened: &Happened) {
+        if let Happened::Socket(epoch, event) = happened
+            && let Some(notice) = event.as_notice(*epoch)
+        {
+            self.watched.tell(&notice);
         }
     }
 
@@ -213,8 +160,7 @@ impl Io {
         if let Err(mpsc::error::TrySendError::Full(received)) = self.messages.try_send(received) {
             let messages = self.messages.clone();
             // An error means that the application does not want messages any more.
-            let sent = Box::pin(async move { drop(messages.send(received).await) });
-            self.unread = Some((*epoch, sent));
+            self.unread = Some(Box::pin(async move { drop(messages.send(received).await) }));
             self.happened.push_back(Happened::Socket(*epoch, SocketEvent::Paused));
         }
     }
@@ -222,10 +168,7 @@ impl Io {
     /// Waits for the next thing to happen; what sockets have to say comes before the passing of time. `None` when nothing can
     /// ever happen again.
     async fn next(&mut self, deadline: Option<Instant>, shared: &Shared) -> Option<Happened> {
-        if let Some(happened) = self.happened.pop_front() {
-            return Some(happened);
-        }
-        if deadline.is_none() && self.sockets.is_empty() && shared.lock().closed {
+        if deadline.is_none() && self.happened.is_empty() && self.sockets.is_empty() && shared.lock().closed {
             return None;
         }
         if let Some(deadline) = deadline.map(|deadline| self.clock.at(deadline))
@@ -249,17 +192,20 @@ impl Io {
         })
         .await;
         let Some(slept) = self.slept.check() else { return Some(happened) };
-        self.happened.push_back(happened);
+        self.happened.push_front(happened);
         Some(Happened::Suspended(slept))
     }
 
     fn poll_sockets(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
-        if let Some((epoch, sent)) = &mut self.unread
+        if let Some(sent) = &mut self.unread
             && sent.as_mut().poll(cx).is_ready()
         {
-            let epoch = *epoch;
             self.unread = None;
-            return Poll::Ready(Happened::Socket(epoch, SocketEvent::Resumed));
+            let open = self.sockets.iter().filter(|(_, carrier)| matches!(carrier, Carrier::Open(_)));
+            self.happened.extend(open.map(|(epoch, _)| Happened::Socket(*epoch, SocketEvent::Resumed)));
+        }
+        if let Some(happened) = self.happened.pop_front() {
+            return Poll::Ready(happened);
         }
         let may_read = self.unread.is_none();
         for index in 0..self.sockets.len() {
@@ -267,13 +213,15 @@ impl Io {
             let epoch = *epoch;
             let event = match carrier {
                 Carrier::Open(socket) => socket.poll_event(cx, may_read),
-                Carrier::Opening(task) => Pin::new(&mut task.0).poll(cx).map(|opened| match opened {
-                    Ok(Ok(socket)) => {
+                Carrier::Opening(opening) => opening.poll(cx).map(|opened| match opened {
+                    Ok(socket) => {
                         *carrier = Carrier::Open(Box::new(socket));
+                        if !may_read {
+                            self.happened.push_back(Happened::Socket(epoch, SocketEvent::Paused));
+                        }
                         SocketEvent::Opened
                     }
-                    Ok(Err((failure, detail))) => SocketEvent::Failed(failure, detail),
-                    Err(error) => SocketEvent::Failed(Failure::Credentials, error.to_string()),
+                    Err((failure, detail)) => SocketEvent::Failed(failure, detail),
                 }),
             };
             if let Poll::Ready(event) = event {

@@ -32,6 +32,7 @@ mod open;
 mod options;
 mod socket;
 mod target;
+mod watched;
 
 use std::fmt;
 
@@ -39,14 +40,15 @@ pub use bytes::Bytes;
 pub use client::{Client, Messages, Receipt, Received};
 pub use everlink::link::{Action, Config, Failure, State, Status};
 pub use everlink::outbox::{Key, Kind, MessageId, Outcome, Priority, RefusedReason};
+pub use open::tls_with_roots;
 pub use options::{Notice, Options};
 pub use rustls;
 pub use target::{Target, UrlError};
 
-/// What an application sends. Text must be given as text: [`Message::text`] takes nothing else.
-pub type Message = everlink::outbox::Message<Payload>;
+/// What an application sends: [`Message::text`] or [`Message::binary`] of anything that can become a [`Payload`].
+pub type Message<P = Payload> = everlink::outbox::Message<P>;
 
-/// The payload of a message: bytes, that are known to be UTF-8 if they were made of text.
+/// The payload of a message: bytes, which for a text must be UTF-8.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Payload(pub(crate) Bytes);
 
@@ -77,7 +79,9 @@ pub enum Error {
     Config(everlink::error::ConfigError),
     /// A message was not accepted; it is handed back.
     Refused(everlink::outbox::Refused<Payload>),
-    /// The connection was closed by its owner.
+    /// A message was given as text and is not UTF-8; it is handed back.
+    NotUtf8(Message),
+    /// The connection was closed by its owner, or its task has ended.
     Closed,
 }
 
@@ -87,6 +91,7 @@ impl fmt::Display for Error {
             Error::Url(error) => error.fmt(f),
             Error::Config(error) => write!(f, "impossible configuration: {error}"),
             Error::Refused(refused) => refused.fmt(f),
+            Error::NotUtf8(_) => f.write_str("the text is not UTF-8"),
             Error::Closed => f.write_str("the connection was closed"),
         }
     }
@@ -110,7 +115,8 @@ pub fn connect(url: &str, config: Config) -> Result<(Client, Messages), Error> {
 /// Connects to whatever `source` says for each attempt (its argument is the attempt's number, 0 for the first), and stays
 /// connected. Call it inside a tokio runtime.
 ///
-/// The source is the place to fetch a fresh token. Its time counts as time of opening; its error is a failed attempt.
+/// The source is the place to fetch a fresh token. Its time counts as time of opening; its error, or a panic in it, is a
+/// failed attempt. It is called on the connection's task and must not block; its future has a task of its own.
 ///
 /// # Errors
 /// If the configuration cannot work.

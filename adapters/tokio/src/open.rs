@@ -1,20 +1,24 @@
 //! From a target to an open socket: DNS, TCP, TLS, the upgrade; and what each failure means to the link.
 
 use std::io;
-use std::sync::Arc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use everlink::link::Failure;
 use http::{HeaderMap, Request, StatusCode};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_tungstenite::tungstenite::Error as WsError;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::socket::{Counted, Socket, Stream};
+use crate::socket::{Counted, ROOM, Socket, Stream};
 use crate::target::Target;
 
 /// How long one address may take before the next one is tried beside it (RFC 8305, section 8).
@@ -23,32 +27,105 @@ const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 /// What went wrong: for the link, and in words.
 pub(crate) type OpenError = (Failure, String);
 
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Gives the target of each attempt.
+pub(crate) type Source =
+    Box<dyn FnMut(u32) -> BoxFuture<Result<Target, Box<dyn std::error::Error + Send + Sync>>> + Send>;
+
+/// The longest messages, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) inbound: usize,
+    pub(crate) outbound: u32,
+}
+
+/// What opening a socket takes.
+pub(crate) struct Opener {
+    pub(crate) source: Source,
+    pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
+    pub(crate) limits: Limits,
+}
+
+impl Opener {
+    pub(crate) fn open(&mut self, attempt: u32) -> Opening {
+        // The source may panic before it gives a future, too.
+        let target = catch_unwind(AssertUnwindSafe(|| (self.source)(attempt)));
+        let (tls, limits) = (self.tls.clone(), self.limits);
+        Opening(tokio::spawn(async move {
+            let target = target.map_err(|_| panicked())?.await;
+            open(target.map_err(|e| (Failure::Credentials, e.to_string()))?, tls, limits).await
+        }))
+    }
+}
+
+/// A task that opens a socket; it ends when nobody wants the socket any more.
+pub(crate) struct Opening(JoinHandle<Result<Socket, OpenError>>);
+
+impl Opening {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Socket, OpenError>> {
+        Pin::new(&mut self.0).poll(cx).map(|opened| opened.unwrap_or_else(|_| Err(panicked())))
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Not in the panic's own words, which may hold anything.
+fn panicked() -> OpenError {
+    (Failure::Credentials, "the source panicked".into())
+}
+
 /// Opens a socket. There is no deadline here: the link has one, and drops this.
-pub(crate) async fn open(
+async fn open(
     target: Target,
-    tls: Arc<rustls::ClientConfig>,
-    max_message: usize,
+    tls: Option<Arc<rustls::ClientConfig>>,
+    limits: Limits,
 ) -> Result<Socket, OpenError> {
     let (host, port) = (target.host(), target.port());
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|e| (Failure::Dns, e.to_string()))?;
     let tcp = connect(addresses.collect()).await.map_err(|e| (Failure::Connect, e.to_string()))?;
     // Small messages are to leave at once; an error here would only cost latency.
     let _ = tcp.set_nodelay(true);
+    hold_back_little(&tcp);
     let stream: Stream = if target.is_tls() {
         let name = ServerName::try_from(host.to_owned()).map_err(|e| (Failure::Url, e.to_string()))?;
-        Box::new(TlsConnector::from(tls).connect(name, tcp).await.map_err(tls_failure)?)
+        let tls = tls.unwrap_or_else(|| DEFAULT_TLS.clone());
+        let mut stream = TlsConnector::from(tls).connect(name, tcp).await.map_err(tls_failure)?;
+        // What TLS holds back counts as written: let it be little.
+        stream.get_mut().1.set_buffer_limit(Some(ROOM));
+        Box::new(stream)
     } else {
         Box::new(tcp)
     };
     let limits = WebSocketConfig::default()
         .read_buffer_size(16 << 10)
-        .max_message_size(Some(max_message))
-        .max_frame_size(Some(max_message));
+        .write_buffer_size(ROOM)
+        // A message of ours always fits. What does not are the answers to a peer that pings and pings, and does not read.
+        .max_write_buffer_size(ROOM.saturating_add(limits.outbound as usize).saturating_add(1 << 10))
+        .max_message_size(Some(limits.inbound))
+        .max_frame_size(Some(limits.inbound));
     let upgrade =
         tokio_tungstenite::client_async_with_config(request(&target), Counted::new(stream), Some(limits));
     let (ws, _) = upgrade.await.map_err(upgrade_failure)?;
     Ok(Socket::new(ws))
 }
+
+/// Lets the kernel hold back no more than a little beyond what the path can take at once. A ping waits behind all of it, on
+/// a slow path for longer than its answer may take; and what the kernel holds counts as written. What is under way already
+/// is not limited, and so neither is throughput.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn hold_back_little(tcp: &TcpStream) {
+    // An error would only cost latency.
+    let _ = socket2::SockRef::from(tcp).set_tcp_notsent_lowat(ROOM as u32);
+}
+
+/// Elsewhere it cannot be asked for.
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+const fn hold_back_little(_: &TcpStream) {}
 
 /// Tries the addresses in order, each a little after the one before, and keeps the first that connects.
 async fn connect(addresses: Vec<std::net::SocketAddr>) -> io::Result<TcpStream> {
@@ -131,16 +208,34 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     }
 }
 
-/// The roots of the operating system, or Mozilla's where it has none (in a bare container, say).
-pub(crate) fn default_tls() -> rustls::ClientConfig {
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+/// Read when first needed.
+static DEFAULT_TLS: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| Arc::new(default_tls()));
+
+/// A TLS configuration for `wss://` that trusts the roots of the operating system (or Mozilla's where it has none, as in a
+/// bare container), and these besides. For [`Options::tls`](crate::Options::tls).
+///
+/// # Errors
+/// If one of `roots` cannot be a root.
+pub fn tls_with_roots(
+    roots: impl IntoIterator<Item = CertificateDer<'static>>,
+) -> Result<rustls::ClientConfig, rustls::Error> {
+    let mut trusted = rustls::RootCertStore::empty();
+    trusted.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if trusted.is_empty() {
+        trusted.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+    }
+    for root in roots {
+        trusted.add(root)?;
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    match rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions() {
-        Ok(builder) => builder.with_root_certificates(roots).with_no_client_auth(),
+    let builder =
+        rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
+    Ok(builder.with_root_certificates(trusted).with_no_client_auth())
+}
+
+fn default_tls() -> rustls::ClientConfig {
+    match tls_with_roots([]) {
+        Ok(config) => config,
         Err(error) => unreachable!("ring has cipher suites for the default versions: {error}"),
     }
 }

@@ -27,7 +27,8 @@ pub struct Options {
     pub inbound: usize,
     /// Takes a [trace](everlink::trace) of the link.
     pub trace: Option<TraceSink>,
-    /// Is told of every action of the link, in order, on the connection's task. It must not block.
+    /// Is told of every action of the link, in order, on the connection's task. It must not block. If it panics, that task
+    /// ends: every message is settled, and the [`Client`](crate::Client) says that it is closed.
     pub observer: Option<Observer>,
 }
 
@@ -67,7 +68,24 @@ pub enum Notice {
         epoch: Epoch,
         /// What the link was told.
         failure: Failure,
-        /// The error's own words; they hold neither the URL nor headers.
+        /// The error's own words. They hold neither URL nor headers, unless it is the source's error and that does.
         detail: String,
+    },
+    /// A socket is open.
+    Opened {
+        /// Which one.
+        epoch: Epoch,
+    },
+    /// An open socket has ended, by itself or because it was closed. One that is dropped by [`Action::Abandon`] says nothing
+    /// more.
+    Closed {
+        /// Which one.
+        epoch: Epoch,
+        /// The server's close code; `None` if the connection dropped without a close frame, or it held no code.
+        code: Option<u16>,
+        /// The server's reason, as it gave it; empty for none.
+        reason: String,
+        /// Whether the close handshake was completed.
+        clean: bool,
     },
 }

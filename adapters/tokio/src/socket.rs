@@ -7,15 +7,17 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlink::link::{Close, Event, Failure};
+use everlink::link::{Close, Epoch, Event, Failure};
 use everlink::outbox::Kind;
 use everlink::wire::{Frame, Opcode};
 use futures_util::{Sink, Stream as _};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message, Utf8Bytes};
+
+use crate::options::Notice;
 
 /// The bytes below a WebSocket: TCP, or TLS over it.
 pub(crate) type Stream = Box<dyn Duplex>;
@@ -24,10 +26,10 @@ pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 
-/// Bytes that a socket may hold back before it counts as full.
-const ROOM: u64 = 64 << 10;
+/// Bytes that a socket may hold back before it counts as full. Little, because a ping waits behind all of them.
+pub(crate) const ROOM: usize = 16 << 10;
 
-/// How long the closing handshake of a socket that the server closed may take behind the scenes.
+/// How long it may take, behind the scenes, to part from a server that closed or broke the protocol.
 const FAREWELL: Duration = Duration::from_secs(2);
 
 /// What happened to a socket; [`Event`] with its bytes owned.
@@ -50,6 +52,20 @@ pub(crate) enum SocketEvent {
 impl SocketEvent {
     const DROPPED: SocketEvent =
         SocketEvent::Closed { code: None, reason: Utf8Bytes::from_static(""), clean: false };
+
+    /// What an observer is told of it, if it is told at all.
+    pub(crate) fn as_notice(&self, epoch: Epoch) -> Option<Notice> {
+        match self {
+            SocketEvent::Opened => Some(Notice::Opened { epoch }),
+            SocketEvent::Failed(failure, detail) => {
+                Some(Notice::Failed { epoch, failure: *failure, detail: detail.clone() })
+            }
+            SocketEvent::Closed { code, reason, clean } => {
+                Some(Notice::Closed { epoch, code: *code, reason: reason.to_string(), clean: *clean })
+            }
+            _ => None,
+        }
+    }
 
     pub(crate) fn as_event(&self) -> Event<'_> {
         match self {
@@ -79,7 +95,7 @@ enum Closing {
     Ours,
     /// The server.
     Theirs,
-    /// This end, after a violation: nothing more is read.
+    /// This end, after a violation: nothing more is heeded.
     Violated,
 }
 
@@ -117,27 +133,39 @@ impl Socket {
 
     /// Whether it takes another frame. If not, it will say when it does.
     pub(crate) fn has_room(&mut self) -> bool {
-        self.full = self.wire - self.ws.get_ref().written >= ROOM;
+        self.full = self.wire.saturating_sub(self.ws.get_ref().written) >= ROOM as u64;
         !self.full
     }
 
-    pub(crate) fn write(&mut self, frame: Frame<'_>) {
+    /// Writes a message that was pulled from the link.
+    pub(crate) fn write_message(&mut self, frame: Frame<'_>) {
+        // A socket that takes it no more will say that it is closed, and the link then takes the message back.
+        if self.write(frame) {
+            self.payload += frame.payload().len() as u64;
+            self.ends.push_back((self.wire, self.payload));
+        }
+    }
+
+    /// Writes a ping or a pong. If the peer reads nothing and the buffer is full of such, it is left out.
+    pub(crate) fn write_heartbeat(&mut self, frame: Frame<'_>) {
+        self.write(frame);
+    }
+
+    fn write(&mut self, frame: Frame<'_>) -> bool {
         let bytes = match frame.head() {
             [] => Bytes::copy_from_slice(frame.payload()),
             head => [head, frame.payload()].concat().into(),
         };
-        self.wire += wire_len(bytes.len());
+        let len = wire_len(bytes.len());
         let message = match frame.opcode {
             Opcode::Binary => Message::Binary(bytes),
             Opcode::Ping => Message::Ping(bytes),
-            // The application's text came as text; what is not UTF-8 all the same would only hurt the sender.
+            // A text that is not UTF-8 is refused before it gets to the link.
             Opcode::Text => Utf8Bytes::try_from(bytes).map_or_else(|_| Message::text(""), Message::Text),
         };
-        if frame.opcode != Opcode::Ping {
-            self.payload += frame.len() as u64;
-            self.ends.push_back((self.wire, self.payload));
-        }
-        self.start_send(message);
+        let taken = self.start_send(message);
+        self.wire += if taken { len } else { 0 };
+        taken
     }
 
     /// Says close with this code, and goes on reading until the server has closed the TCP connection.
@@ -148,10 +176,10 @@ impl Socket {
         self.start_send(Message::Close(Some(CloseFrame { code: code.into(), reason: "".into() })));
     }
 
-    fn start_send(&mut self, message: Message) {
+    /// Whether the message is on its way. If not, the socket is closed, which reading will tell, or its buffer is full.
+    fn start_send(&mut self, message: Message) -> bool {
         self.dirty = true;
-        // An error means that the socket is closed, which reading will tell.
-        let _ = Pin::new(&mut self.ws).start_send(message);
+        Pin::new(&mut self.ws).start_send(message).is_ok()
     }
 
     /// What happens next on this socket. After `Closed`, nothing does.
@@ -173,7 +201,8 @@ impl Socket {
             if self.closing == Closing::Violated {
                 return if self.dirty { Poll::Pending } else { Poll::Ready(SocketEvent::DROPPED) };
             }
-            if !may_read {
+            // What a closing socket says is for nobody: the application cannot hold it up.
+            if !may_read && self.closing == Closing::No {
                 return Poll::Pending;
             }
             if let Some(event) = self.message.take().and_then(|message| self.event_of(message)) {
@@ -182,7 +211,12 @@ impl Socket {
             let next = Pin::new(&mut self.ws).poll_next(cx);
             let bytes = self.ws.get_ref().read - std::mem::replace(&mut self.read, self.ws.get_ref().read);
             match next {
-                Poll::Ready(Some(Ok(message))) => self.message = Some(message),
+                Poll::Ready(Some(Ok(message))) => {
+                    if let Message::Ping(data) = &message {
+                        self.owe_pong(data.len());
+                    }
+                    self.message = Some(message);
+                }
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(self.error(&error)),
                 Poll::Ready(None) => {
                     let clean = self.closing == Closing::Ours;
@@ -202,14 +236,7 @@ impl Socket {
         match message {
             Message::Text(text) => Some(SocketEvent::Frame(Kind::Text, text.into())),
             Message::Binary(data) => Some(SocketEvent::Frame(Kind::Binary, data)),
-            Message::Ping(data) => {
-                // The pong is written by itself, in front of or behind what waits: count on the later.
-                let pong = wire_len(data.len());
-                self.wire += pong;
-                self.ends.iter_mut().for_each(|(end, _)| *end += pong);
-                self.dirty = true;
-                Some(SocketEvent::Ping)
-            }
+            Message::Ping(_) => Some(SocketEvent::Ping),
             Message::Pong(data) => Some(SocketEvent::Pong(data)),
             // The answer to our own close; the server closes the TCP connection next.
             Message::Close(_) if self.closing == Closing::Ours => None,
@@ -227,6 +254,15 @@ impl Socket {
             }),
             Message::Frame(_) => None,
         }
+    }
+
+    /// A ping was read. Its pong is written by itself, in front of or behind what waits: count on the later. And count it at
+    /// once: it goes out with the next write, which may come before the link hears of the ping.
+    fn owe_pong(&mut self, payload: usize) {
+        let pong = wire_len(payload);
+        self.wire += pong;
+        self.ends.iter_mut().for_each(|(end, _)| *end += pong);
+        self.dirty = true;
     }
 
     fn error(&mut self, error: &WsError) -> SocketEvent {
@@ -254,24 +290,26 @@ impl Socket {
         (self.written > before || (self.ends.is_empty() && !self.dirty)).then_some(self.written)
     }
 
-    /// Whether the server said close, and has not had its answer.
+    /// Whether the server has not had all of what is owed to it.
     pub(crate) const fn owes_farewell(&self) -> bool {
-        matches!(self.closing, Closing::Theirs)
+        matches!(self.closing, Closing::Theirs | Closing::Violated)
     }
 
-    /// Ends a socket that the server has closed: sends what the closing handshake still wants, and lets the server close the
-    /// TCP connection first.
+    /// Ends a socket that the server has closed, or that broke the protocol: sends what the closing handshake still wants,
+    /// and lets the server close the TCP connection first. To drop it with bytes unread would reset the connection, and the
+    /// close frame might never be seen.
     pub(crate) async fn farewell(mut self) {
-        let last = std::future::poll_fn(|cx| {
-            let _ = Pin::new(&mut self.ws).poll_flush(cx);
-            while let Poll::Ready(next) = Pin::new(&mut self.ws).poll_next(cx) {
-                if !matches!(next, Some(Ok(_))) {
-                    return Poll::Ready(());
-                }
+        let part = async {
+            std::future::poll_fn(|cx| Pin::new(&mut self.ws).poll_flush(cx)).await.ok()?;
+            let stream = self.ws.get_mut();
+            if self.closing == Closing::Violated {
+                stream.shutdown().await.ok()?;
             }
-            Poll::Pending
-        });
-        let _ = tokio::time::timeout(FAREWELL, last).await;
+            let mut waste = [0; 4096];
+            while stream.read(&mut waste).await.ok()? > 0 {}
+            Some(())
+        };
+        let _ = tokio::time::timeout(FAREWELL, part).await;
     }
 }
 

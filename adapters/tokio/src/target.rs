@@ -3,6 +3,7 @@
 use std::fmt;
 
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 /// Where one attempt connects to, and the headers that it sends. What it prints of itself holds neither query nor headers,
@@ -25,21 +26,20 @@ impl Target {
             return Err(wrong("must not have a fragment"));
         }
         let uri: Uri = url.parse().map_err(|_| wrong("is not a URL"))?;
-        match uri.scheme_str() {
-            Some("ws" | "wss") => {}
-            Some(_) => return Err(wrong("must begin with ws:// or wss://")),
-            None => return Err(wrong("must begin with ws:// or wss://")),
+        if !["ws", "wss"].iter().any(|scheme| is_scheme(&uri, scheme)) {
+            return Err(wrong("must begin with ws:// or wss://"));
         }
         match uri.authority() {
             Some(authority) if authority.as_str().contains('@') => {
                 Err(wrong("must not hold a user name or password; use a header"))
             }
-            Some(authority)
-                if authority.port().is_some() && authority.port_u16().is_none_or(|port| port == 0) =>
-            {
+            Some(authority) if !has_usable_port(authority) => {
                 Err(wrong("has a port that is not between 1 and 65535"))
             }
-            Some(authority) if !authority.host().is_empty() => Ok(Target { uri, headers: HeaderMap::new() }),
+            Some(authority) if !authority.host().is_empty() => {
+                let uri = rooted(uri).map_err(|_| wrong("is not a URL"))?;
+                Ok(Target { uri, headers: HeaderMap::new() })
+            }
             _ => Err(wrong("has no host")),
         }
     }
@@ -49,9 +49,20 @@ impl Target {
     /// # Errors
     /// If name or value may not stand in a header, or the name is one that the handshake itself needs.
     pub fn header(mut self, name: &str, value: &str) -> Result<Target, UrlError> {
+        // What is no name may be a whole header, with its value.
+        let parsed = HeaderName::try_from(name).map_err(|_| UrlError {
+            shown: "a header's name".into(),
+            problem: "may not stand in a header",
+        })?;
         let wrong = |problem| UrlError { shown: format!("header {name:?}"), problem };
-        let parsed = HeaderName::try_from(name).map_err(|_| wrong("is not a header name"))?;
-        let taken = ["host", "connection", "upgrade", "sec-websocket-key", "sec-websocket-version"];
+        let taken = [
+            "host",
+            "connection",
+            "upgrade",
+            "sec-websocket-key",
+            "sec-websocket-version",
+            "sec-websocket-extensions",
+        ];
         if taken.contains(&parsed.as_str()) {
             return Err(wrong("belongs to the handshake itself"));
         }
@@ -84,7 +95,7 @@ impl Target {
     }
 
     pub(crate) fn is_tls(&self) -> bool {
-        self.uri.scheme_str() == Some("wss")
+        is_scheme(&self.uri, "wss")
     }
 
     /// Without the brackets of an IPv6 address.
@@ -97,20 +108,47 @@ impl Target {
     }
 }
 
-impl fmt::Debug for Target {
+/// As much of the URL as may be seen: not its query.
+impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Target({})", shown(&self.uri.to_string()))
+        f.write_str(&shown(&self.uri.to_string()))
     }
 }
 
-/// As much of a URL as may be seen: neither query nor fragment nor user.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Target({self})")
+    }
+}
+
+/// Whether there is no port, or a possible one. (`Authority::port` is silent about one that is too large.)
+fn has_usable_port(authority: &Authority) -> bool {
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+    port.is_empty() || authority.port_u16().is_some_and(|port| port > 0)
+}
+
+/// Schemes are the same in either case (RFC 3986, section 3.1).
+fn is_scheme(uri: &Uri, scheme: &str) -> bool {
+    uri.scheme_str().is_some_and(|other| other.eq_ignore_ascii_case(scheme))
+}
+
+/// Without a path the root is meant, and the request line needs its slash in front of a query.
+fn rooted(uri: Uri) -> Result<Uri, http::Error> {
+    let mut parts = uri.into_parts();
+    if let Some(path) = parts.path_and_query.as_ref().filter(|path| path.as_str().starts_with('?')) {
+        parts.path_and_query = Some(format!("/{}", path.as_str()).parse()?);
+    }
+    Ok(Uri::from_parts(parts)?)
+}
+
+/// As much of a URL, or of what should have been one, as may be seen: neither query nor fragment nor anything in front of
+/// an `@`, for a password may hold a slash.
 fn shown(url: &str) -> String {
-    let end = url.find(['?', '#']).unwrap_or(url.len());
-    let (scheme, rest) = url[..end].split_once("://").unwrap_or(("", &url[..end]));
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let mark = if scheme.is_empty() { "" } else { "://" };
-    format!("{scheme}{mark}{host}{path}")
+    let seen = url.split(['?', '#']).next().unwrap_or_default();
+    match seen.rsplit_once('@') {
+        Some((_, rest)) => format!("…@{rest}"),
+        None => seen.into(),
+    }
 }
 
 /// A URL or header that cannot be used. Shows neither query nor token.

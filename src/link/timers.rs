@@ -1,0 +1,105 @@
+//! What time does.
+
+use super::machine::Machine;
+use super::socket::{Candidacy, Flush, Opening, Other, Phase};
+use super::state::Cause;
+use crate::heartbeat::Beat;
+use crate::outbox::Slots;
+
+impl<P, S: Slots<P>> Machine<'_, P, S> {
+    /// Fires every timer that is due, each once.
+    pub(super) fn fire(&mut self) {
+        let now = self.core.now;
+        self.core.outbox.expire(self.arena, now);
+        match &self.core.other {
+            Other::Closing(closing) if closing.give_up <= now => {
+                let epoch = closing.epoch;
+                self.core.abandon_socket(epoch);
+                self.closed();
+            }
+            Other::Candidate(Candidacy::At(at)) if *at <= now => self.open_candidate(),
+            Other::Candidate(Candidacy::Opening(opening)) if opening.give_up <= now => {
+                let opening = Opening { ..*opening };
+                self.core.abandon_opening(&opening);
+                self.next_candidate();
+            }
+            Other::Closing(_) | Other::Candidate(_) | Other::None => {}
+        }
+        match &self.core.phase {
+            Phase::Opening(opening) if opening.give_up <= now => {
+                let opening = Opening { ..*opening };
+                self.core.abandon_opening(&opening);
+                self.open_failed(Cause::OpenTimeout, None);
+            }
+            Phase::Open(_) => self.fire_open(),
+            Phase::Opening(_) | Phase::Waiting(_) | Phase::Stopped | Phase::Failed(_) => {}
+        }
+        if matches!(&self.core.phase, Phase::Waiting(waiting) if self.core.online && waiting.at <= now) {
+            self.open();
+        }
+        // What a dead socket gave back may have become too old meanwhile.
+        self.core.outbox.expire(self.arena, now);
+    }
+
+    pub(super) fn fire_open(&mut self) {
+        let Phase::Open(socket) = &mut self.core.phase else { return };
+        let now = self.core.now;
+        if let Some(until) = socket.linger
+            && (until <= now || self.core.outbox.is_empty())
+        {
+            if let Some(socket) = self.take_socket() {
+                self.part(&socket);
+                self.core.outbox.stop(self.arena);
+            }
+            return;
+        }
+        if !self.core.online {
+            return;
+        }
+        let in_flight = self.core.outbox.in_flight() > 0;
+        if in_flight && socket.progress + self.config.stall_after <= now {
+            socket.stalled = true;
+        }
+        if socket.flush == Flush::Asked {
+            socket.heartbeat.set_congested();
+        }
+        match socket.heartbeat.fire(&self.config.heartbeat, now) {
+            None => {}
+            Some(Beat::Ping { nonce }) => socket.ping = Some(nonce),
+            Some(Beat::Missed { nonce }) => {
+                socket.ping = Some(nonce);
+                self.core.metrics.counts.missed_pongs += 1;
+                socket.heartbeat.set_watchful(true);
+                self.core.quality.missed();
+                if self.config.opens_candidates() && !matches!(self.core.other, Other::Candidate(_)) {
+                    self.open_candidate();
+                }
+            }
+            Some(Beat::Dead) => {
+                self.core.metrics.counts.missed_pongs += 1;
+                if let Some(socket) = self.take_socket() {
+                    self.core.metrics.disconnected(now);
+                    self.core.abandon_socket(socket.epoch);
+                    self.lost(&socket, Cause::HeartbeatLost, None);
+                    if socket.heartbeat.is_probing() && matches!(self.core.phase, Phase::Waiting(_)) {
+                        // The hope that the probe was sent for holds for a new socket.
+                        self.retry_soon();
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn open(&mut self) {
+        // A closing socket may still have what an earlier one was given; its fate can no longer be told.
+        self.core.outbox.doubt(self.arena);
+        let epoch = self.core.next_epoch();
+        self.core.metrics.counts.attempts += 1;
+        self.core.phase = Phase::Opening(Opening {
+            epoch,
+            attempt: self.core.backoff.attempt(),
+            give_up: self.core.now + self.config.open_timeout,
+            told: false,
+        });
+    }
+}

@@ -1,0 +1,204 @@
+//! A recorded history replays to the same answers, and a trace that cannot be trusted says where.
+#![allow(clippy::expect_used, clippy::panic, reason = "a test may be blunt")]
+#![cfg(feature = "serde")]
+
+mod harness;
+
+use core::time::Duration;
+
+use everlink::link::{Config, Deliveries, Epoch, Input, Link, Next};
+use everlink::metrics::Report;
+use everlink::outbox::{Message, MessageId, Refused, Settlement};
+use everlink::time::Instant;
+use everlink::trace::{Problem, Reader, Record, Recorder, Step, Traced, replay};
+use harness::books::{Books, Driven};
+use harness::random::{configs, histories};
+use harness::{at, proptest_config};
+use proptest::prelude::*;
+
+type Sink<'a> = Box<dyn FnMut(&[u8]) + 'a>;
+type Tape<'a> = Traced<Vec<u8>, everlink::outbox::Storage<Vec<u8>>, Sink<'a>>;
+
+impl Driven for Tape<'_> {
+    fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
+        Traced::handle(self, now, input)
+    }
+
+    fn poll(&mut self) -> Next {
+        Traced::poll(self)
+    }
+
+    fn send(
+        &mut self,
+        now: Instant,
+        message: Message<Vec<u8>>,
+        displaced: &mut dyn FnMut(Settlement),
+    ) -> Result<MessageId, Refused<Vec<u8>>> {
+        Traced::send(self, now, message, |gone, _| displaced(gone))
+    }
+
+    fn cancel(&mut self, id: MessageId) -> bool {
+        Traced::cancel(self, id).is_some()
+    }
+
+    fn pull(&mut self, epoch: Epoch) -> Option<Vec<u8>> {
+        Traced::pull(self, epoch).map(|frame| frame.payload().to_vec())
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        Link::deadline(self)
+    }
+
+    fn report(&self, now: Instant) -> Report {
+        Link::report(self, now)
+    }
+}
+
+/// The trace of a history, the time at its end, and what was counted.
+fn record(config: &Config, seed: u64, history: &[harness::books::Step]) -> (Vec<u8>, Instant, Report) {
+    let mut bytes = Vec::new();
+    let sink: Sink<'_> = Box::new(|part: &[u8]| bytes.extend_from_slice(part));
+    let link = Link::new(config.clone(), seed).expect("it can work");
+    let mut books = Books::new(Traced::new(link, Some(Recorder::new(config, seed, sink))));
+    for step in history {
+        books.apply(step);
+    }
+    books.wind_up();
+    let (now, report) = (books.now, books.link.report(books.now));
+    drop(books);
+    (bytes, now, report)
+}
+
+/// A short history with everything in it.
+fn sample() -> Vec<u8> {
+    use harness::books::{Happening, Of, Step as S};
+    let history = [
+        S::Start,
+        S::Drain,
+        S::Pass(Duration::from_millis(80)),
+        S::Socket(Of::Newest, Happening::Opened),
+        S::Send { len: 9, priority: everlink::outbox::Priority::High, ttl: None, key: Some(1) },
+        S::Drain,
+        S::Pull(Of::Newest, 5),
+        S::Socket(Of::Newest, Happening::Wrote(9)),
+        S::Socket(Of::Newest, Happening::Frame(everlink::outbox::Kind::Text, b"news".to_vec())),
+        S::Deadline,
+        S::Socket(Of::Newest, Happening::Closed(Some(1012), None)),
+        S::Deadline,
+    ];
+    record(&Config::default(), 7, &history).0
+}
+
+/// Where each record begins, and the end.
+fn borders(bytes: &[u8]) -> Vec<usize> {
+    let (_, mut reader) = Reader::new(bytes).expect("the header is whole");
+    let mut borders = vec![reader.byte()];
+    while let Some(record) = reader.next() {
+        assert!(record.is_ok());
+        borders.push(reader.byte());
+    }
+    borders
+}
+
+proptest! {
+    #![proptest_config(proptest_config("proptest-regressions/trace.txt", 200))]
+
+    #[test]
+    fn what_was_recorded_replays_identically(config in configs(), seed: u64, history in histories(80)) {
+        let (bytes, now, report) = record(&config, seed, &history);
+        let (again, ..) = record(&config, seed, &history);
+        prop_assert!(bytes == again, "the same history gives the same bytes");
+        let replayed = match replay(&bytes) {
+            Ok(replayed) => replayed,
+            Err(error) => return Err(TestCaseError::fail(error.to_string())),
+        };
+        prop_assert_eq!(replayed.link.report(now), report);
+    }
+
+    #[test]
+    fn a_damaged_trace_is_an_error_or_another_history_but_no_panic(place: prop::sample::Index, flip in 1..=255_u8) {
+        let mut bytes = sample();
+        let borders = borders(&bytes);
+        let place = place.index(bytes.len());
+        bytes[place] ^= flip;
+        if let Err(error) = replay(&bytes) {
+            let named = error.to_string();
+            prop_assert!(named.starts_with(&format!("at byte {}: ", error.at)), "{}", named);
+            // What comes before the damage is as it was, so the fault is in no earlier record.
+            let begun = borders.iter().rev().find(|border| **border <= place).copied().unwrap_or(0);
+            prop_assert!((begun..=bytes.len()).contains(&error.at), "{}: damaged at {}", named, place);
+        }
+    }
+
+    #[test]
+    fn foreign_bytes_are_refused(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        prop_assume!(!bytes.starts_with(b"everlink"));
+        let error = replay(&bytes).err();
+        prop_assert_eq!(error.map(|error| (error.at, error.problem)), Some((0, Problem::Foreign)));
+    }
+}
+
+#[test]
+fn a_trace_of_another_version_is_foreign() {
+    let mut bytes = sample();
+    bytes[8] += 1;
+    let error = replay(&bytes).err();
+    assert_eq!(error.map(|error| (error.at, error.problem)), Some((0, Problem::Foreign)));
+}
+
+#[test]
+fn a_trace_that_is_cut_off_says_in_which_record() {
+    let bytes = sample();
+    let borders = borders(&bytes);
+    assert_eq!(borders.last(), Some(&bytes.len()));
+    for cut in 0..bytes.len() {
+        let outcome = replay(&bytes[..cut]).map(|replayed| replayed.records);
+        let begun = borders.iter().rev().find(|border| **border <= cut);
+        match begun {
+            Some(border) if *border == cut => assert!(outcome.is_ok(), "{cut} is between two records"),
+            Some(border) => {
+                let error = outcome.expect_err("a record is cut");
+                assert_eq!((error.at, error.problem), (*border, Problem::Damaged));
+            }
+            None if cut < 9 => assert_eq!(outcome.expect_err("no magic").problem, Problem::Foreign),
+            None => {
+                let error = outcome.expect_err("the header is cut");
+                assert_eq!((error.at, error.problem), (9, Problem::Damaged));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_answer_that_differs_is_reported_with_both_and_its_byte() {
+    let mut bytes = Vec::new();
+    let mut recorder = Recorder::new(&Config::default(), 7, |part: &[u8]| bytes.extend_from_slice(part));
+    recorder.record(at(5), Step::Polled(Next::Idle));
+    recorder.record(at(6), Step::Polled(Next::Wait(at(9))));
+    let (_, mut reader) = Reader::new(&bytes).expect("the header is whole");
+    let first = reader.next().expect("a record").expect("whole");
+    assert_eq!(first, Record { after: 5_000, step: Step::Polled(Next::Idle) });
+    let second = reader.byte();
+    let error = replay(&bytes).expect_err("it does not wait");
+    assert_eq!(error.at, second);
+    assert_eq!(error.problem, Problem::Diverged { recorded: Next::Wait(at(9)), replayed: Next::Idle });
+}
+
+#[test]
+fn an_impossible_configuration_is_refused_with_its_field() {
+    let mut config = Config::default();
+    config.heartbeat.misses = 0;
+    let mut bytes = Vec::new();
+    let _ = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
+    let error = replay(&bytes).expect_err("it cannot work");
+    assert!(error.to_string().contains("heartbeat.misses"), "{error}");
+}
+
+#[test]
+fn a_queue_that_a_damaged_header_makes_huge_takes_no_memory() {
+    let mut config = Config::default();
+    config.outbox.messages = u32::MAX;
+    let mut bytes = Vec::new();
+    let _ = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
+    assert_eq!(replay(&bytes).map(|replayed| replayed.records), Ok(0));
+}

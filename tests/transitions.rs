@@ -1,0 +1,288 @@
+//! The transition matrix: every state met with every input. `docs/transitions.md` holds it, and the diagrams in there and in
+//! the README are generated from it; `EVERLINK_BLESS=1 cargo test --test transitions` writes them anew.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use everlink::link::{Action, Close, Config, Epoch, Event, Failure, Input, Link, Next, State, Status};
+use everlink::outbox::{Kind, Message};
+use everlink::time::Instant;
+
+/// A link in some state, and the way there.
+struct Bed {
+    link: Link<Vec<u8>>,
+    now: Instant,
+    epoch: Epoch,
+    nonce: u32,
+    /// Whether the server still answers pings.
+    answering: bool,
+}
+
+impl Bed {
+    fn new() -> Bed {
+        let mut config = Config::default();
+        config.backoff.attempts = Some(3);
+        let link = Link::new(config, 1).unwrap();
+        Bed {
+            link,
+            now: Instant::from_millis(1000),
+            epoch: Epoch::new(u32::MAX).unwrap(),
+            nonce: 0,
+            answering: false,
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.link.handle(self.now, input).for_each(drop);
+        while let Next::Do(action) = self.link.poll() {
+            match action {
+                Action::Open { epoch, .. } => self.epoch = epoch,
+                Action::Ping { nonce, .. } => self.nonce = nonce,
+                Action::Flush { epoch } => while self.link.pull(epoch).is_some() {},
+                _ => {}
+            }
+        }
+        if std::mem::take(&mut self.answering) {
+            self.event(Event::Pong(&self.nonce.to_be_bytes()));
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>) {
+        self.input(Input::Socket(self.epoch, event));
+    }
+
+    fn wait(&mut self) {
+        if let Some((at, _)) = self.link.wake() {
+            self.now = self.now.max(at);
+        }
+        self.input(Input::Tick);
+    }
+
+    fn connect(&mut self) {
+        self.input(Input::Start);
+        self.answering = true;
+        self.event(Event::Opened);
+        self.now = self.now + Duration::from_secs(6);
+        self.event(Event::Received(1));
+    }
+}
+
+/// Something done to a link, and its name.
+type Named = (&'static str, fn(&mut Bed));
+
+/// Every state, and how a link gets there.
+const STATES: [Named; 10] = [
+    ("Stopped", |_| {}),
+    ("Opening", |bed| bed.input(Input::Start)),
+    ("Waiting", |bed| {
+        bed.input(Input::Start);
+        bed.event(Event::Failed(Failure::Connect));
+    }),
+    ("Offline, no socket", |bed| {
+        bed.input(Input::Start);
+        bed.input(Input::Offline);
+    }),
+    ("Connected", Bed::connect),
+    ("Slow", |bed| {
+        bed.input(Input::Start);
+        bed.event(Event::Opened);
+        bed.now = bed.now + Duration::from_millis(800);
+        bed.event(Event::Pong(&bed.nonce.to_be_bytes()));
+    }),
+    ("Suspect", |bed| {
+        bed.connect();
+        bed.wait();
+        bed.wait();
+    }),
+    ("Stalled", |bed| {
+        bed.connect();
+        bed.link.send(bed.now, Message::text(vec![b'x'; 9]), |_, _| ()).unwrap();
+        bed.input(Input::Tick);
+        for _ in 0..3 {
+            bed.now = bed.now + Duration::from_secs(1);
+            bed.event(Event::Received(1));
+        }
+    }),
+    ("Offline, socket open", |bed| {
+        bed.connect();
+        bed.input(Input::Offline);
+    }),
+    ("Failed", |bed| {
+        bed.input(Input::Start);
+        bed.event(Event::Failed(Failure::Http { status: 401, retry_after: None }));
+    }),
+];
+
+/// Every input that can change a state, with the words that the diagram uses for it.
+const INPUTS: [Named; 20] = [
+    ("start", |bed| bed.input(Input::Start)),
+    ("stop", |bed| bed.input(Input::Stop { linger: Duration::ZERO })),
+    ("time passes", |bed| {
+        // Deadline after deadline, until something comes of it.
+        let before = name(bed.link.state());
+        for _ in 0..12 {
+            if name(bed.link.state()) == before && bed.link.deadline().is_some() {
+                bed.wait();
+            }
+        }
+    }),
+    ("slow pong", |bed| {
+        if !matches!(bed.link.status(), Status::Connected | Status::Degraded) {
+            return;
+        }
+        bed.now = bed.now + Duration::from_millis(700);
+        bed.input(Input::Visible);
+        bed.now = bed.now + Duration::from_millis(900);
+        bed.event(Event::Pong(&bed.nonce.to_be_bytes()));
+    }),
+    ("opened", |bed| bed.event(Event::Opened)),
+    ("open failed", |bed| bed.event(Event::Failed(Failure::Connect))),
+    ("HTTP 401", |bed| bed.event(Event::Failed(Failure::Http { status: 401, retry_after: None }))),
+    ("bad certificate", |bed| bed.event(Event::Failed(Failure::Certificate))),
+    ("dropped", |bed| bed.event(Event::Closed(Close::default()))),
+    ("closed 1000", |bed| {
+        bed.event(Event::Closed(Close { code: Some(1000), clean: true, ..Close::default() }));
+    }),
+    ("closed 1008", |bed| {
+        bed.event(Event::Closed(Close { code: Some(1008), clean: true, ..Close::default() }));
+    }),
+    ("violation", |bed| bed.event(Event::Violation(1002))),
+    ("message", |bed| bed.event(Event::Frame { kind: Kind::Text, data: b"hi" })),
+    ("pong", |bed| bed.event(Event::Pong(&bed.nonce.to_be_bytes()))),
+    ("written", |bed| bed.event(Event::Written(u64::MAX))),
+    ("online", |bed| bed.input(Input::Online)),
+    ("offline", |bed| bed.input(Input::Offline)),
+    ("visible", |bed| bed.input(Input::Visible)),
+    ("hidden", |bed| bed.input(Input::Hidden)),
+    ("suspended", |bed| bed.input(Input::Suspended(Duration::from_secs(60)))),
+];
+
+fn name(state: State) -> &'static str {
+    match state {
+        State::Stopped => "Stopped",
+        State::Offline => "Offline",
+        State::Waiting { .. } => "Waiting",
+        State::Opening { .. } => "Opening",
+        State::Connected => "Connected",
+        State::Suspect { .. } => "Suspect",
+        State::Stalled => "Stalled",
+        State::Slow => "Slow",
+        State::Failed { .. } => "Failed",
+        _ => "unknown",
+    }
+}
+
+fn in_state(reach: fn(&mut Bed)) -> Bed {
+    let mut bed = Bed::new();
+    reach(&mut bed);
+    bed
+}
+
+/// What each state becomes by each input.
+fn matrix() -> Vec<(&'static str, Vec<&'static str>)> {
+    let row = |(state, reach): &Named| {
+        let after = INPUTS.iter().map(|(_, input)| {
+            let mut bed = in_state(*reach);
+            input(&mut bed);
+            name(bed.link.state())
+        });
+        (*state, after.collect())
+    };
+    STATES.iter().map(row).collect()
+}
+
+fn table() -> String {
+    let mut text = String::from("| input |");
+    STATES.iter().for_each(|(state, _)| write!(text, " {state} |").unwrap());
+    text.push_str("\n| --- |");
+    STATES.iter().for_each(|_| text.push_str(" --- |"));
+    let matrix = matrix();
+    for (index, (input, _)) in INPUTS.iter().enumerate() {
+        write!(text, "\n| **{input}** |").unwrap();
+        for (state, after) in &matrix {
+            let same = *state == after[index] || state.starts_with("Offline") && after[index] == "Offline";
+            write!(text, " {} |", if same { "·" } else { after[index] }).unwrap();
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// The states that a picture shows: those that a user interface calls degraded are one.
+fn shown(state: &str) -> &str {
+    match state {
+        "Suspect" | "Stalled" | "Slow" => "Degraded",
+        state if state.starts_with("Offline") => "Offline",
+        state => state,
+    }
+}
+
+fn diagram() -> String {
+    let mut arrows: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
+    let order = ["Stopped", "Opening", "Waiting", "Connected", "Degraded", "Offline", "Failed"];
+    let place = |state: &str| order.iter().position(|name| *name == shown(state)).unwrap();
+    for (state, after) in matrix() {
+        for ((input, _), after) in INPUTS.iter().zip(after) {
+            let (from, to) = (place(state), place(after));
+            // A stop leads to one state from anywhere: one arrow says so.
+            if from != to && *input != "stop" {
+                let words = arrows.entry((from, to)).or_default();
+                if !words.contains(input) {
+                    words.push(input);
+                }
+            }
+        }
+    }
+    let mut text = String::from("```mermaid\nstateDiagram-v2\n    [*] --> Stopped\n");
+    for ((from, to), words) in arrows {
+        writeln!(text, "    {} --> {}: {}", order[from], order[to], words.join(", ")).unwrap();
+    }
+    text.push_str("    note right of Stopped: stop leads here from everywhere\n```\n");
+    text
+}
+
+/// Compares what stands between two marks of a file with what should stand there, or writes it.
+#[track_caller]
+fn stands(file: &str, mark: &str, wanted: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->\n"));
+    let from = text.find(&begin).expect("the mark") + begin.len();
+    let to = from + text[from..].find(&end).expect("the mark of the end");
+    if std::env::var_os("EVERLINK_BLESS").is_some() {
+        std::fs::write(&path, format!("{}{wanted}{}", &text[..from], &text[to..])).unwrap();
+    } else {
+        let hint = "what the machine does has changed: look at it, then EVERLINK_BLESS=1 cargo test --test transitions";
+        assert_eq!(&text[from..to], wanted, "{file}: {hint}");
+    }
+}
+
+#[test]
+fn every_state_of_the_matrix_is_reached() {
+    for (state, reach) in STATES {
+        let bed = in_state(reach);
+        assert!(state.starts_with(name(bed.link.state())), "{state}: {:?}", bed.link.state());
+    }
+}
+
+#[test]
+fn a_stop_leads_to_stopped_from_everywhere() {
+    let index = INPUTS.iter().position(|(input, _)| *input == "stop").unwrap();
+    assert!(matrix().iter().all(|(_, after)| after[index] == "Stopped"));
+}
+
+#[test]
+fn only_start_leaves_stopped() {
+    let (_, after) = matrix().remove(0);
+    let leaving: Vec<_> = INPUTS.iter().zip(after).filter(|(_, after)| *after != "Stopped").collect();
+    assert!(matches!(leaving[..], [(("start", _), "Opening")]));
+}
+
+#[test]
+fn the_documents_show_the_matrix_as_it_is() {
+    stands("docs/transitions.md", "matrix", &table());
+    stands("docs/transitions.md", "diagram", &diagram());
+    stands("README.md", "diagram", &diagram());
+}

@@ -26,7 +26,7 @@ step_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-f
 
 # Every subset of the core's features.
 step_features() {
-  local all=(alloc std serde defmt) subset mask bit
+  local all=(alloc std serde sim defmt) subset mask bit
   for ((mask = 0; mask < 1 << ${#all[@]}; mask++)); do
     subset=()
     for bit in "${!all[@]}"; do

@@ -234,7 +234,7 @@ impl Backoff {
     /// The network came online: halves the count, so that the next delays are short but a flapping network makes no
     /// storm, and gives some attempts back to a link that had used them up.
     pub const fn ease(&mut self) {
-        *self = Backoff { attempt: self.attempt / 2, previous: 0 };
+        *self = Backoff { attempt: self.attempt.div_ceil(2), previous: 0 };
     }
 
     fn lost(&mut self, config: &Config, rng: &mut Rng) -> u64 {

@@ -88,7 +88,7 @@ pub struct Config {
     pub measure: Option<Duration>,
     /// While the page is hidden, `interval` is this many times longer.
     pub hidden_stretch: u32,
-    /// While the link is shown as degraded, neither `interval` nor `measure` is longer than this (unless the page is hidden): so that it is
+    /// While an answer has been missed or the quality is degraded, neither `interval` nor `measure` is longer than this (unless the page is hidden): so that it is
     /// soon seen to be well again.
     #[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))]
     pub watchful_interval: Duration,
@@ -191,6 +191,7 @@ pub struct Heartbeat {
     quiet_since: Instant,
     /// When the first message left that nothing inbound has followed yet.
     unanswered_send: Option<Instant>,
+    opened: Instant,
     /// When the last ping left.
     pinged: Option<Instant>,
     probe: Option<Probe>,
@@ -225,6 +226,7 @@ impl Heartbeat {
         Heartbeat {
             quiet_since: now,
             unanswered_send: None,
+            opened: now,
             pinged: None,
             probe: None,
             rtt: Rtt::new(),
@@ -266,10 +268,11 @@ impl Heartbeat {
         {
             at = at.min(sent + early);
         }
-        if let (Some(every), Some(pinged)) = (config.measure, self.pinged)
+        if let Some(every) = config.measure
             && !self.hidden
         {
-            at = at.min(pinged + if self.watchful { every.min(config.watchful_interval) } else { every });
+            let last = self.pinged.unwrap_or(self.opened);
+            at = at.min(last + if self.watchful { every.min(config.watchful_interval) } else { every });
         }
         at
     }
@@ -380,6 +383,7 @@ impl Heartbeat {
         self.missed = 0;
         if let Some(probe) = &mut self.probe {
             probe.due = None;
+            probe.urgent = false;
         }
     }
 
@@ -437,6 +441,12 @@ impl Heartbeat {
     /// answers are due after `timeout`, for what was measured on a free path says nothing.
     pub const fn set_congested(&mut self) {
         self.congested = true;
+    }
+
+    /// Whether the answer to a ping is due: a sign of life then brings the next ping forward, or puts it off.
+    #[must_use]
+    pub const fn is_awaiting(&self) -> bool {
+        matches!(self.probe, Some(Probe { due: Some(_), .. }))
     }
 
     /// Whether an answer is overdue and nothing has come in since.

@@ -60,7 +60,7 @@
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |
 //! | machines | [`link`] | the client's end of a logical connection |
-//! | wire | [`wire`] | what bytes mean |
+//! | wire | [`wire`], [`ws`] | what bytes mean: messages; and RFC 6455 itself |
 //! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`delivery`], [`metrics`] | one concern each, usable alone |
 //! | ground | [`time`], [`rng`], [`error`] | |
 //! | beside | `trace`, `sim` | record and replay (feature `serde`); a simulated world for tests (feature `sim`) |
@@ -70,8 +70,8 @@
 //! # Features
 //!
 //! None changes behaviour; each adds. `alloc`: [`Link::new`](link::Link::new) makes its own slots. `std` (default): implies
-//! `alloc`. `serde`: configuration, metrics, states and operations as data, and `trace`. `sim`: a virtual clock
-//! and a seeded network. `defmt`: formatting on
+//! `alloc`; [`ws`] then asks the processor for its widest vectors (`everlink-mask`, `simdutf8`). `serde`: configuration,
+//! metrics, states and operations as data, and `trace`. `sim`: a virtual clock and a seeded network. `defmt`: formatting on
 //! microcontrollers.
 #![no_std]
 // What a core that hostile peers talk to must not do; tests and adapters may.
@@ -111,3 +111,4 @@ pub mod time;
 #[cfg(feature = "serde")]
 pub mod trace;
 pub mod wire;
+pub mod ws;

@@ -101,7 +101,9 @@ pub struct Counts {
     pub pings_sent: Counter,
     /// Pongs that answered one of them.
     pub pongs_received: Counter,
-    /// Pings whose pong was not there when it was due.
+    /// Pongs that answered no ping of the link's that was still waited for: late, repeated, or never asked for.
+    pub stray_pongs: Counter,
+    /// Times that a pong, or the server's own ping, was not there when it was due.
     pub missed_pongs: Counter,
     /// Messages settled as written, on a wire without acknowledgements.
     pub written: Counter,

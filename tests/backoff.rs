@@ -88,7 +88,7 @@ prop_compose! {
 }
 
 #[test]
-fn doubling_follows_the_formula_of_000() {
+fn doubling_follows_the_usual_formula() {
     // min(reconnectDelay * Math.pow(2, reconnectAttempts - 1), maxReconnectDelay), attempts counted from 1.
     let expected: Vec<Duration> =
         (1..=40_i32).map(|n| S.mul_f64((1000.0 * 2_f64.powi(n - 1)).min(30_000.0) / 1000.0)).collect();
@@ -96,7 +96,7 @@ fn doubling_follows_the_formula_of_000() {
 }
 
 #[test]
-fn three_halves_follows_the_formulas_of_001() {
+fn three_halves_follows_the_usual_formulas() {
     // Its class: min(1000 * Math.pow(1.5, attempts), 30000), counted after the delay is taken. Its pattern further
     // down counts before, so its first delay is 1.5 s: that is the same ladder from its second rung.
     let formula = |n: i32| (1_000_000.0 * 1.5_f64.powi(n)).min(30_000_000.0).floor() as u128;

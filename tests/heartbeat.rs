@@ -353,3 +353,20 @@ fn behind_own_data_an_answer_has_more_time() {
     ping(&mut heartbeat, &config, next);
     assert_eq!(heartbeat.next(&config), Some((next + ms(1_000), Due::Answer)), "a free path again");
 }
+
+#[test]
+fn a_sign_of_life_ends_the_urgency_of_a_probe() {
+    let config = Config::default();
+    let mut heartbeat = Heartbeat::new(START);
+    heartbeat.probe(&config, START).unwrap();
+    heartbeat.received(&config, START + Duration::from_millis(20));
+    assert!(!heartbeat.is_probing());
+    // The path dies; a send makes the silence suspicious, and the first missed answer is a suspicion, not a verdict.
+    heartbeat.sent(START + Duration::from_millis(100));
+    let mut verdicts = Vec::new();
+    for _ in 0..3 {
+        let (at, _) = heartbeat.next(&config).unwrap();
+        verdicts.extend(heartbeat.fire(&config, at));
+    }
+    assert!(matches!(verdicts[..], [Beat::Missed { .. }, Beat::Missed { .. }]), "{verdicts:?}");
+}

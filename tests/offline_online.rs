@@ -127,8 +127,8 @@ fn online_brings_the_next_attempt_forward_and_eases_the_count() {
          8300 retry 4 at 16300: connection refused or unreachable
          16300 open 5 attempt 4
          16400 retry 5 at 32400: connection refused or unreachable
-         30000 open 6 attempt 2
-         30100 retry 3 at 34100: connection refused or unreachable",
+         30000 open 6 attempt 3
+         30100 retry 4 at 38100: connection refused or unreachable",
     );
 }
 
@@ -173,7 +173,7 @@ fn a_close_while_offline_is_no_attempt_until_online() {
     script.until(60_200);
     script.sees(
         "open retry status",
-        "60000 open 2 attempt 0\n 60000 status connecting\n 60100 status connected",
+        "60000 open 2 attempt 1\n 60000 status connecting\n 60100 status connected",
     );
 }
 

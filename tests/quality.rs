@@ -1,4 +1,4 @@
-//! The class of a connection: the borders of the seed document, smoothing, hysteresis, missed pongs.
+//! The class of a connection: the usual borders, smoothing, hysteresis, missed pongs.
 
 use core::time::Duration;
 
@@ -10,7 +10,7 @@ const fn ms(millis: u64) -> Duration {
 }
 
 /// The usual hand-written chain of comparisons.
-fn formula_of_000(latency: Duration) -> Quality {
+fn usual_formula(latency: Duration) -> Quality {
     if latency < ms(100) {
         Quality::Excellent
     } else if latency < ms(300) {
@@ -139,7 +139,7 @@ fn the_default_is_fine_and_each_fault_names_its_field() {
 
 proptest! {
     #[test]
-    fn a_constant_latency_is_classed_as_in_000(
+    fn a_constant_latency_is_classed_as_usual(
         micros in prop_oneof![0..2_000_000_u64, Just(99_999), Just(100_000), Just(299_999), Just(300_000),
                               Just(999_999), Just(1_000_000), any::<u64>()],
         jitter_percent: u16,
@@ -149,7 +149,7 @@ proptest! {
         let latency = Duration::from_micros(micros);
         for count in [1, 2, 50] {
             let monitor = after(&config, core::iter::repeat_n(latency, count));
-            prop_assert_eq!(monitor.quality(), formula_of_000(latency));
+            prop_assert_eq!(monitor.quality(), usual_formula(latency));
             prop_assert_eq!(monitor.jitter(), Duration::ZERO);
         }
     }

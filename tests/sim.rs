@@ -203,7 +203,7 @@ fn all_of(outcomes: &BTreeMap<MessageId, Vec<Outcome>>, id: MessageId) -> &[Outc
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever went wrong: when it is over, the link is connected again, and messages flow, within a bound; and the ledger
     /// adds up.

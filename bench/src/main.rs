@@ -1,5 +1,7 @@
-//! Measures everlink. Each figure is one line: `name everlink=… unit=…`, with `peer=…:NAME ratio=…` where there is a peer.
+//! Measures everlink. Each figure is one line: `name everlink=… unit=…`, with `peer=…:NAME ratio=…` where there is a peer: the best
+//! one (below 1, everlink is faster), followed by `memcpy=…` for scale and `others=NAME:…,…` where there are more.
 
+mod codec;
 mod herd;
 mod link;
 mod measure;
@@ -24,6 +26,8 @@ enum What {
     Link,
     /// Encoding and decoding of the native wire.
     Native,
+    /// The WebSocket codec, in nanoseconds a message, beside its peers.
+    Codec,
     /// What a server meets after an outage (simulated).
     Herd {
         /// Writes a plot to this SVG file.
@@ -43,6 +47,7 @@ enum What {
 
 fn main() {
     match Arguments::parse().what {
+        What::Codec => codec::run(),
         What::Link => link::run(),
         What::Native => native::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),

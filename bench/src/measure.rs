@@ -11,20 +11,58 @@ fn cpu_time() -> Duration {
 /// How many rounds a figure is the lower median of.
 const ROUNDS: usize = 41;
 
-/// Nanoseconds of CPU for each of `count` repetitions of `step`, after one round to warm up.
-pub fn nanoseconds(count: u64, mut step: impl FnMut()) -> f64 {
-    let mut rounds: Vec<f64> = (0..=ROUNDS)
-        .map(|_| {
-            let start = cpu_time();
-            for _ in 0..count {
-                step();
-            }
-            (cpu_time() - start).as_secs_f64() * 1e9 / count as f64
-        })
-        .skip(1)
-        .collect();
+/// How long a round of [`interleaved`] takes at least, so that reading the clock does not count.
+const ROUND: Duration = Duration::from_micros(300);
+
+fn lower_median(mut rounds: Vec<f64>) -> f64 {
     rounds.sort_by(f64::total_cmp);
     rounds[(rounds.len() - 1) / 2]
+}
+
+fn time(count: u64, step: &mut dyn FnMut()) -> Duration {
+    let start = cpu_time();
+    for _ in 0..count {
+        step();
+    }
+    cpu_time() - start
+}
+
+/// Nanoseconds of CPU for each of `count` repetitions of `step`, after one round to warm up.
+pub fn nanoseconds(count: u64, mut step: impl FnMut()) -> f64 {
+    let round = |_| time(count, &mut step).as_secs_f64() * 1e9 / count as f64;
+    lower_median((0..=ROUNDS).map(round).skip(1).collect())
+}
+
+/// One way to do what is measured.
+pub struct Contender<'a> {
+    pub name: &'static str,
+    /// Does it once (to `messages` messages).
+    pub step: Box<dyn FnMut() + 'a>,
+}
+
+impl<'a> Contender<'a> {
+    pub fn new(name: &'static str, step: impl FnMut() + 'a) -> Contender<'a> {
+        Contender { name, step: Box::new(step) }
+    }
+}
+
+/// Nanoseconds of CPU for each message, for each contender: they take turns, so that what disturbs one disturbs all.
+pub fn interleaved(messages: usize, contenders: &mut [Contender<'_>]) -> Vec<f64> {
+    let counts: Vec<u64> = contenders
+        .iter_mut()
+        .map(|contender| {
+            let once = time(3, &mut contender.step) / 3;
+            (ROUND.as_nanos() / once.as_nanos().max(10)).max(1) as u64
+        })
+        .collect();
+    let mut rounds = vec![Vec::new(); contenders.len()];
+    for _ in 0..ROUNDS {
+        for ((contender, &count), rounds) in contenders.iter_mut().zip(&counts).zip(&mut rounds) {
+            let seconds = time(count, &mut contender.step).as_secs_f64();
+            rounds.push(seconds * 1e9 / (count as f64 * messages as f64));
+        }
+    }
+    rounds.into_iter().map(lower_median).collect()
 }
 
 /// As [`nanoseconds`], for two steps that only make sense in turn: `batch` times the first, then `batch` times the second, each
@@ -48,8 +86,7 @@ pub fn in_turn<T>(bed: &mut T, batch: u64, first: fn(&mut T), second: fn(&mut T)
     }
     let median = |mut rounds: Vec<f64>| {
         rounds.remove(0);
-        rounds.sort_by(f64::total_cmp);
-        rounds[(rounds.len() - 1) / 2]
+        lower_median(rounds)
     };
     (median(rounds.0), median(rounds.1))
 }
@@ -57,4 +94,23 @@ pub fn in_turn<T>(bed: &mut T, batch: u64, first: fn(&mut T), second: fn(&mut T)
 /// One line for one figure.
 pub fn print(name: &str, value: f64, unit: &str) {
     println!("{name} everlink={value:.1} unit={unit}");
+}
+
+/// One line for one figure beside those of peers, the best peer first. The first contender is everlink; `memcpy` is for
+/// scale, and no peer.
+pub fn print_beside(name: &str, contenders: &[Contender<'_>], values: &[f64], unit: &str) {
+    let mut peers: Vec<(&str, f64)> =
+        contenders.iter().zip(values).skip(1).map(|(contender, &value)| (contender.name, value)).collect();
+    peers.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let memcpy = peers.iter().position(|(name, _)| *name == "memcpy").map(|at| peers.remove(at));
+    print!("{name} everlink={:.1}", values[0]);
+    if let Some((best, value)) = peers.first() {
+        print!(" peer={value:.1}:{best} ratio={:.2}", values[0] / value);
+    }
+    if let Some((_, value)) = memcpy {
+        print!(" memcpy={value:.1}");
+    }
+    let others: Vec<String> =
+        peers.iter().skip(1).map(|(name, value)| format!("{name}:{value:.1}")).collect();
+    println!("{}{} unit={unit}", if others.is_empty() { "" } else { " others=" }, others.join(","));
 }

@@ -80,7 +80,7 @@ pub enum Action {
     RetryScheduled {
         /// When it will be.
         at: Instant,
-        /// Which one it will be, counted from 1.
+        /// Which one it will be, counted from 1; 0 if the first one has still to be made (the network went away during it).
         attempt: u32,
         /// Why it is needed.
         cause: Cause,

@@ -5,7 +5,10 @@ use core::time::Duration;
 
 use super::input::Epoch;
 use super::machine::Machine;
+use super::policy::Verdict;
 use super::socket::{Candidacy, Opening, Other, Phase};
+use super::state::Cause;
+use crate::backoff;
 use crate::outbox::Slots;
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
@@ -35,15 +38,29 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn open_candidate(&mut self) {
         let epoch = self.core.next_epoch();
         self.core.metrics.counts.candidates += 1;
+        self.core.metrics.counts.attempts += 1;
         let give_up = self.core.now + self.config.open_timeout;
         let opening = Opening { epoch, attempt: self.core.backoff.attempt(), give_up, told: false };
         self.set_other(Other::Candidate(Candidacy::Opening(opening)));
     }
 
-    pub(super) fn next_candidate(&mut self) {
+    /// A candidate came to nothing. The next one comes soon, unless the server said when, or another could do no better.
+    pub(super) fn next_candidate(&mut self, cause: Cause, retry_after: Option<Duration>) {
         self.core.metrics.counts.failed_opens += 1;
-        let base = self.config.backoff.base;
-        let delay = self.core.rng.between(base / 2, base).max(Duration::from_micros(1));
+        let config = &self.config.backoff;
+        let (from, to) = match self.config.retry.judge(cause, retry_after) {
+            Verdict::Final => {
+                self.core.other = Other::None;
+                return;
+            }
+            Verdict::Retry(backoff::Cause::Lost | backoff::Cause::Online) => (Duration::ZERO, config.base),
+            Verdict::Retry(backoff::Cause::Restart) => (config.restart_spread_min, config.restart_spread_max),
+            Verdict::Retry(backoff::Cause::RetryAfter(asked)) => {
+                let asked = asked.min(config.retry_after_cap);
+                (asked, asked.saturating_add(config.base))
+            }
+        };
+        let delay = self.core.rng.between(from, to).max(Duration::from_millis(1));
         self.core.other = Other::Candidate(Candidacy::At(self.core.now + delay));
     }
 

@@ -30,6 +30,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 Event::Failed(failure) => self.open_failed(Cause::Failure(failure), None),
                 Event::Closed(close) => self.open_failed(cause_of(close), close.retry_after),
                 Event::Violation(code) => {
+                    self.core.metrics.counts.protocol_violations += 1;
                     self.core.abandon_socket(epoch);
                     self.open_failed(Cause::Violation(code), None);
                 }
@@ -45,10 +46,12 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             (_, Other::Candidate(Candidacy::Opening(opening))) if opening.epoch == epoch && opening.told => {
                 match event {
                     Event::Opened => self.promote(epoch),
-                    Event::Failed(_) | Event::Closed(_) => self.next_candidate(),
-                    Event::Violation(_) => {
+                    Event::Failed(failure) => self.next_candidate(Cause::Failure(failure), None),
+                    Event::Closed(close) => self.next_candidate(cause_of(close), close.retry_after),
+                    Event::Violation(code) => {
+                        self.core.metrics.counts.protocol_violations += 1;
                         self.core.abandon_socket(epoch);
-                        self.next_candidate();
+                        self.next_candidate(Cause::Violation(code), None);
                     }
                     Event::Frame { .. }
                     | Event::Received(_)
@@ -116,7 +119,13 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Event::Violation(code) => {
                 self.core.metrics.counts.protocol_violations += 1;
                 if let Some(socket) = self.take_socket() {
-                    self.close(&socket, code);
+                    if self.core.outbox.in_flight() == 0 {
+                        self.close(&socket, code);
+                    } else {
+                        // What was handed over goes on the next socket: not a byte more of it may leave on this one.
+                        self.core.metrics.disconnected(now);
+                        self.core.abandon_socket(socket.epoch);
+                    }
                     self.lost(&socket, Cause::Violation(code), None);
                 }
             }
@@ -165,6 +174,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.metrics.latency(rtt);
             self.core.quality.sample(&self.config.quality, rtt);
             socket.heartbeat.set_watchful(self.core.quality.quality() >= Quality::Degraded);
+        } else {
+            self.core.metrics.counts.stray_pongs += 1;
         }
         self.heard();
     }

@@ -83,7 +83,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         };
         let (now, heartbeat) = (self.core.now, &self.config.heartbeat);
         let Phase::Open(socket) = &mut self.core.phase else { return None };
-        if now >= at || socket.epoch != epoch || !socket.heard || !socket.is_well() {
+        if now >= at || socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() {
             return None;
         }
         if let Some(Delivery::Message { data, .. }) = message {

@@ -21,7 +21,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Other::Candidate(Candidacy::Opening(opening)) if opening.give_up <= now => {
                 let opening = Opening { ..*opening };
                 self.core.abandon_opening(&opening);
-                self.next_candidate();
+                self.next_candidate(Cause::OpenTimeout, None);
             }
             Other::Closing(_) | Other::Candidate(_) | Other::None => {}
         }
@@ -60,7 +60,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if in_flight && socket.progress + self.config.stall_after <= now {
             socket.stalled = true;
         }
-        if socket.flush == Flush::Asked {
+        let due = socket.heartbeat.next(&self.config.heartbeat).is_some_and(|(at, _)| at <= now);
+        if due && socket.flush == Flush::Asked {
             socket.heartbeat.set_congested();
         }
         match socket.heartbeat.fire(&self.config.heartbeat, now) {

@@ -308,7 +308,7 @@ impl<S: Server> Sim<S> {
                 self.server_up = true;
                 self.server.restarted(self.now);
             }
-            Change::Suspend(time) => self.asleep_until = Some(self.now + time),
+            Change::Suspend(time) => self.asleep_until = self.asleep_until.max(Some(self.now + time)),
             Change::Throttle(period) => self.throttle = period,
             Change::Tell(input) => self.input(input),
             Change::Send(message) => {

@@ -23,6 +23,7 @@ use crate::watched::Watched;
 enum Happened {
     Socket(Epoch, SocketEvent),
     Suspended(Duration),
+    WallClock(Duration),
     /// The deadline came, or the application did something to the link.
     Tick,
 }
@@ -32,6 +33,7 @@ impl Happened {
         match self {
             Happened::Socket(epoch, event) => Input::Socket(*epoch, event.as_event()),
             Happened::Suspended(slept) => Input::Suspended(*slept),
+            Happened::WallClock(since_1970) => Input::WallClock(*since_1970),
             Happened::Tick => Input::Tick,
         }
     }
@@ -80,8 +82,7 @@ impl Io {
 
     /// The loop. It ends when the connection was closed by its owner and its sockets are gone.
     pub(crate) async fn run(mut self, shared: Arc<Shared>) {
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let _ = shared.lock().link.handle(self.clock.now(), Input::WallClock(since_1970));
+        self.happened.push_back(wall_clock());
         loop {
             let next = shared.lock().link.poll();
             let deadline = match next {
@@ -193,6 +194,7 @@ impl Io {
         .await;
         let Some(slept) = self.slept.check() else { return Some(happened) };
         self.happened.push_front(happened);
+        self.happened.push_front(wall_clock());
         Some(Happened::Suspended(slept))
     }
 
@@ -242,4 +244,8 @@ impl Io {
             tokio::spawn(socket.farewell());
         }
     }
+}
+
+fn wall_clock() -> Happened {
+    Happened::WallClock(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
 }

@@ -290,9 +290,10 @@ impl Socket {
         (self.written > before || (self.ends.is_empty() && !self.dirty)).then_some(self.written)
     }
 
-    /// Whether the server has not had all of what is owed to it.
-    pub(crate) const fn owes_farewell(&self) -> bool {
-        matches!(self.closing, Closing::Theirs | Closing::Violated)
+    /// Whether the server has not had all of what is owed to it. If messages are still in the buffer, nothing is: they go
+    /// on the next socket, and must not go on this one as well.
+    pub(crate) fn owes_farewell(&self) -> bool {
+        matches!(self.closing, Closing::Theirs | Closing::Violated) && self.ends.is_empty()
     }
 
     /// Ends a socket that the server has closed, or that broke the protocol: sends what the closing handshake still wants,

@@ -90,9 +90,9 @@ pub const STEPS: &[(Instant, Step)] = &[
     // A hole: missed answers, a candidate that never opens, the verdict, attempts that time out.
     (minute(5, 0), Step::Network(Network::Silent)),
     (minute(7, 0), ANSWERS),
-    // A short one: the candidate takes over.
+    // A short one, that ends when the first answer is missed: the candidate takes over.
     (minute(9, 0), Step::Network(Network::Silent)),
-    (minute(9, 17), ANSWERS),
+    (minute(9, 6), ANSWERS),
     // The network goes away while nobody is connected, and while somebody is.
     (minute(11, 0), Step::Input(Input::Offline)),
     (minute(12, 0), Step::Input(Input::Online)),

@@ -1,0 +1,155 @@
+//! What a server answers, as a client reads it (RFC 6455, section 4.1).
+
+use core::time::Duration;
+
+use super::fault::{Fault, HandshakeError};
+use super::head::{Finder, Head, HeadLimits};
+use super::key::Key;
+use super::list::Items;
+use super::request::Request;
+
+/// Reads the response to one request.
+///
+/// ```
+/// use everlink::ws::handshake::{HeadLimits, Key, Request, Response, ResponseReader};
+///
+/// let request = Request { protocols: &["chat"], ..Request::new("server.example.com", "/chat") };
+/// let mut reader = ResponseReader::new(&Key::new(*b"the sample nonce"), HeadLimits::default());
+/// let bytes = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+///     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n\x81\x02hi";
+/// assert_eq!(reader.read(&request, &bytes[..60]), Ok(None));
+/// let Ok(Some(Response::Accepted(accepted))) = reader.read(&request, bytes) else { panic!() };
+/// assert_eq!(accepted.protocol, Some("chat"));
+/// assert_eq!(&bytes[accepted.head.length()..], b"\x81\x02hi"); // for the decoder
+/// ```
+#[derive(Clone, Debug)]
+pub struct ResponseReader {
+    finder: Finder,
+    accept: [u8; 28],
+}
+
+/// What the server answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Response<'b> {
+    /// The connection is a WebSocket.
+    Accepted(Accepted<'b>),
+    /// It is not, and stays HTTP. Nothing is followed or repeated by itself.
+    Refused(Refused<'b>),
+}
+
+/// A response that is right in every respect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted<'b> {
+    /// The sub-protocol that the server selected, one of those offered.
+    pub protocol: Option<&'b str>,
+    /// All of the response; what follows [its length](Head::length) are frames.
+    pub head: Head<'b>,
+}
+
+impl<'b> Accepted<'b> {
+    /// The extensions that the server uses, each with its parameters. All were offered; whether the parameters are right is for
+    /// the extension to say.
+    pub fn extensions(&self) -> impl Iterator<Item = (&'b str, &'b str)> {
+        extensions(self.head)
+    }
+}
+
+/// A response with another status than 101.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Refused<'b> {
+    /// The status, such as 401 or 503.
+    pub status: u16,
+    /// All of the response but its body, which follows.
+    pub head: Head<'b>,
+}
+
+impl<'b> Refused<'b> {
+    /// `Retry-After` in seconds; `None` if there is none, or if it is a date (for which see its text in the
+    /// [head](Head::text)).
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.head.text("retry-after")?.parse().ok().map(Duration::from_secs)
+    }
+
+    /// `Location`: where to go instead, if the caller trusts it.
+    #[must_use]
+    pub fn location(&self) -> Option<&'b str> {
+        self.head.text("location")
+    }
+}
+
+fn extensions<'b>(head: Head<'b>) -> impl Iterator<Item = (&'b str, &'b str)> {
+    head.fields()
+        .filter(|field| field.is("sec-websocket-extensions"))
+        .flat_map(|field| Items::of(field.value))
+}
+
+impl ResponseReader {
+    /// A reader for the response to the request that showed this key.
+    #[must_use]
+    pub fn new(key: &Key, limits: HeadLimits) -> ResponseReader {
+        ResponseReader { finder: Finder::new(limits), accept: key.accept() }
+    }
+
+    /// The response, if `bytes`, which are all that have come, have all of its head. `request` is what was written.
+    ///
+    /// # Errors
+    /// The first fault; then the connection is to be dropped.
+    pub fn read<'b>(
+        &mut self,
+        request: &Request<'_>,
+        bytes: &'b [u8],
+    ) -> Result<Option<Response<'b>>, HandshakeError> {
+        let Some(head) = self.finder.find(bytes)? else { return Ok(None) };
+        let (version, status) = status(head.start).ok_or(HandshakeError::new(Fault::StartLine, 0))?;
+        if status != 101 {
+            return Ok(Some(Response::Refused(Refused { status, head })));
+        }
+        if version == b'0' {
+            return Err(HandshakeError::new(Fault::HttpVersion, 0));
+        }
+        self.check(request, head).map(|accepted| Some(Response::Accepted(accepted)))
+    }
+
+    fn check<'b>(&self, request: &Request<'_>, head: Head<'b>) -> Result<Accepted<'b>, HandshakeError> {
+        let fault = HandshakeError::new;
+        head.lists("upgrade", "websocket").map_err(|at| fault(Fault::Upgrade, at))?;
+        head.lists("connection", "upgrade").map_err(|at| fault(Fault::Connection, at))?;
+        match head.only("sec-websocket-accept")? {
+            Some(field) if field.value == self.accept => {}
+            field => return Err(fault(Fault::Accept, field.map_or(head.length(), |field| field.at))),
+        }
+        let protocol = match head.only("sec-websocket-protocol")? {
+            Some(field) => match str::from_utf8(field.value) {
+                Ok(protocol) if request.protocols.contains(&protocol) => Some(protocol),
+                _ => return Err(fault(Fault::ProtocolNotOffered, field.at)),
+            },
+            None if request.protocol_required => return Err(fault(Fault::ProtocolMissing, head.length())),
+            None => None,
+        };
+        let offered = request.extensions.unwrap_or_default();
+        let is_offered =
+            |name: &str| Items::of(offered.as_bytes()).any(|(one, _)| one == name && !name.is_empty());
+        for field in head.fields().filter(|field| field.is("sec-websocket-extensions")) {
+            if !Items::of(field.value).all(|(name, _)| is_offered(name)) {
+                return Err(fault(Fault::ExtensionNotOffered, field.at));
+            }
+        }
+        Ok(Accepted { protocol, head })
+    }
+}
+
+/// The minor version and the status of `HTTP/1.1 101 Whatever`.
+fn status(line: &str) -> Option<(u8, u16)> {
+    let rest = line.strip_prefix("HTTP/1.")?;
+    match rest.as_bytes() {
+        [version @ (b'0' | b'1'), b' ', digits @ ..] => {
+            let (digits, behind) = digits.split_first_chunk::<3>()?;
+            let number =
+                str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()))?;
+            let whole = matches!(behind, [] | [b' ', ..]);
+            number.parse().ok().filter(|status| whole && *status >= 100).map(|status| (*version, status))
+        }
+        _ => None,
+    }
+}

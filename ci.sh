@@ -9,6 +9,11 @@ say() { printf '\n== %s\n' "$*"; }
 # The README's own command.
 step_test() { cargo test --workspace; }
 
+# The test vectors of the native wire, read by a decoder that shares nothing with the crate.
+step_vectors() {
+  if command -v python3 > /dev/null; then python3 tests/protocol_vectors.py; else echo "no python3: skipped"; fi
+}
+
 step_format() {
   cargo fmt --all --check
   cargo fmt --manifest-path fuzz/Cargo.toml --check
@@ -137,7 +142,7 @@ step_fuzz() {
 }
 
 steps=("$@")
-[ $# -gt 0 ] || steps=(format test clippy docs features examples corpus fuzz targets metal)
+[ $# -gt 0 ] || steps=(format test vectors clippy docs features examples corpus fuzz targets metal)
 for step in "${steps[@]}"; do
   say "$step"
   "step_$step"

@@ -34,7 +34,12 @@ fn any_op(usual: Config) -> impl Strategy<Value = Op> {
         .prop_map(|(len, priority, ttl, key, config)| Op::Push { len, priority, ttl, key, config });
     prop_oneof![
         40 => push,
-        16 => Just(Op::Take),
+        12 => Just(Op::Take),
+        8 => Just(Op::Prepare),
+        8 => Just(Op::HandOver),
+        3 => Just(Op::Rewind),
+        4 => (0..3_u32).prop_map(|count| Op::Acknowledge { count }),
+        1 => Just(Op::DiscardFront),
         8 => (0..60_u64).prop_map(|total| Op::Written { total }),
         5 => Just(Op::Requeue),
         2 => Just(Op::Discard),

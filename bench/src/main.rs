@@ -5,6 +5,7 @@ mod codec;
 mod herd;
 mod link;
 mod measure;
+mod native;
 mod plot;
 mod recovery;
 
@@ -23,6 +24,8 @@ struct Arguments {
 enum What {
     /// A link's steps, in nanoseconds, and its memory.
     Link,
+    /// Encoding and decoding of the native wire.
+    Native,
     /// The WebSocket codec, in nanoseconds a message, beside its peers.
     Codec,
     /// What a server meets after an outage (simulated).
@@ -46,6 +49,7 @@ fn main() {
     match Arguments::parse().what {
         What::Codec => codec::run(),
         What::Link => link::run(),
+        What::Native => native::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
         What::Recovery { plot, seed } => recovery::run(plot.as_deref(), seed),
     }

@@ -5,10 +5,13 @@
 //!                  │   cancel
 //!                  │
 //!   push ──► [ queued ] ── take ──► [ in flight ] ── written ──► [ settled ] ──► next_settlement
-//!               ▲  │                   │       │                     ▲
+//!               ▲  │      prepare      │       │   acknowledge       ▲
 //!               │  └── expire, stop ───│───────│─────────────────────┤
 //!               └────── requeue ───────┘       └── doubt, discard ───┘
 //! ```
+//!
+//! On a wire that numbers its messages ([`delivery`](crate::delivery)), `prepare` and `hand_over` stand for `take`: a message
+//! in flight stays so across sockets, and is handed over again to the next one after a `rewind`.
 //!
 //! The messages live in the slots of an [`Arena`] that is lent with each call. Each accepted message is reported exactly
 //! once: to `displaced` by the [`push`](Outbox::push) that needed its room, by [`cancel`](Outbox::cancel), or by
@@ -57,7 +60,7 @@ use core::cmp::Reverse;
 use core::iter::successors;
 
 use crate::time::Instant;
-use arena::Stage;
+use arena::{NIL, Stage};
 use expiry::Expiry;
 use lanes::{Lanes, Tally};
 use ring::{Place, Ring};
@@ -73,6 +76,8 @@ pub struct Outbox {
     expiry: Expiry,
     flight: Ring<Place>,
     in_flight: Tally,
+    /// The first message in flight that the current socket has not had; `NIL` if it had all of them.
+    next: u32,
     settled: Ring<Place>,
     /// The sequence number of the message that was accepted last.
     sequence: u64,
@@ -90,6 +95,7 @@ impl Outbox {
             expiry: Expiry::EMPTY,
             flight: Ring::EMPTY,
             in_flight: Tally::ZERO,
+            next: NIL,
             settled: Ring::EMPTY,
             sequence: 0,
             taken: 0,
@@ -186,6 +192,50 @@ impl Outbox {
         }
         self.launch(arena, index);
         self.sending(arena, index)
+    }
+
+    /// Where the wire numbers messages: the one to send next is in flight from now on, behind all that are, and waits to be
+    /// [handed over](Outbox::hand_over). False if nothing is queued.
+    pub fn prepare<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>) -> bool {
+        let Some(index) = self.lanes.front(arena).filter(|&index| self.leave(arena, index)) else {
+            return false;
+        };
+        self.launch(arena, index);
+        if self.next == NIL {
+            self.next = index;
+        }
+        true
+    }
+
+    /// Hands out the first message in flight that was prepared, or [rewound](Outbox::rewind) to, and not handed out since.
+    pub fn hand_over<'a, P, S: Slots<P>>(&mut self, arena: &'a Arena<P, S>) -> Option<Sending<'a, P>> {
+        let index = self.next;
+        arena.slot(index).filter(|slot| slot.stage == Stage::InFlight)?;
+        self.next = self.flight.after(arena, index).unwrap_or(NIL);
+        self.sending(arena, index)
+    }
+
+    /// Another socket goes on where the last one ended: all that is in flight is to be [handed over](Outbox::hand_over) to it,
+    /// in order, before anything new.
+    pub fn rewind<P, S: Slots<P>>(&mut self, arena: &Arena<P, S>) {
+        self.next = self.flight.head(arena).unwrap_or(NIL);
+    }
+
+    /// The other side has so many more of the messages in flight, from the oldest on: they are settled as acknowledged.
+    pub fn acknowledge<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, count: u32) {
+        for _ in 0..count {
+            let Some(index) = self.flight.head(arena) else { break };
+            if !self.land(arena, index) {
+                break;
+            }
+            self.settle(arena, Some(index), Outcome::Acknowledged);
+        }
+    }
+
+    /// The message to send next is larger than the other side takes: it is settled as that, and never sent.
+    pub fn discard_front<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>) {
+        let index = self.lanes.front(arena).filter(|&index| self.leave(arena, index));
+        self.settle(arena, index, Outcome::TooLarge);
     }
 
     /// The current socket has taken this many bytes of payload in all, counted since the last

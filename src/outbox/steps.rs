@@ -3,7 +3,7 @@
 //! A step looks first whether the slot is in the stage that it starts from and belongs to this outbox. So a foreign
 //! arena changes nothing, and each loop over steps ends.
 
-use super::arena::{Arena, Slot, Slots, Stage};
+use super::arena::{Arena, NIL, Slot, Slots, Stage};
 use super::config::{Config, Policy};
 use super::message::{MessageId, Outcome, Priority, Sending, Settlement};
 use super::{Instant, Outbox};
@@ -96,6 +96,9 @@ impl Outbox {
         let Some(slot) = self.in_stage(arena, index, Stage::InFlight) else { return false };
         slot.stage = Stage::Loose;
         self.in_flight.leave(slot.len);
+        if self.next == index {
+            self.next = self.flight.after(arena, index).unwrap_or(NIL);
+        }
         self.flight.remove(arena, index);
         true
     }

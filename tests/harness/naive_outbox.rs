@@ -27,6 +27,13 @@ pub enum Op {
         config: Config,
     },
     Take,
+    Prepare,
+    HandOver,
+    Rewind,
+    Acknowledge {
+        count: u32,
+    },
+    DiscardFront,
     Written {
         total: u64,
     },
@@ -63,6 +70,8 @@ struct Model {
     /// With the count of bytes at which each is written.
     flight: Vec<(Waiting, u64)>,
     taken: u64,
+    /// The sequence number of the one in flight that is handed over next.
+    next: Option<u64>,
     settled: VecDeque<Report>,
 }
 
@@ -182,14 +191,40 @@ impl Model {
         Some(message)
     }
 
+    fn prepare(&mut self) {
+        let message = self.take();
+        self.next = self.next.or(message.map(|message| message.sequence));
+    }
+
+    fn hand_over(&mut self) -> Option<Waiting> {
+        let index = self.in_flight().position(|message| Some(message.sequence) == self.next)?;
+        self.next = self.flight.get(index + 1).map(|(message, _)| message.sequence);
+        Some(self.flight[index].0.clone())
+    }
+
+    fn land(&mut self, index: usize) -> Waiting {
+        let (message, _) = self.flight.remove(index);
+        if self.next == Some(message.sequence) {
+            self.next = self.flight.get(index).map(|(message, _)| message.sequence);
+        }
+        message
+    }
+
+    fn settle_oldest(&mut self, count: usize, outcome: Outcome) {
+        for _ in 0..count.min(self.flight.len()) {
+            let message = self.land(0);
+            self.settle([message], outcome);
+        }
+    }
+
     fn written(&mut self, total: u64) {
         let covered = self.flight.iter().take_while(|(_, end)| *end <= total).count();
-        let written: Vec<_> = self.flight.drain(..covered).map(|(message, _)| message).collect();
-        self.settle(written, Outcome::Written);
+        self.settle_oldest(covered, Outcome::Written);
     }
 
     fn requeue(&mut self) {
         self.taken = 0;
+        self.next = None;
         while let Some((message, _)) = self.flight.pop() {
             if message.key.is_some() && self.queue.iter().any(|other| other.key == message.key) {
                 self.settle([message], Outcome::Replaced);
@@ -204,7 +239,7 @@ impl Model {
         let largest = self.in_flight().map(|message| message.len).max();
         let index = self.in_flight().position(|message| Some(message.len) == largest);
         if let Some(index) = index {
-            let (message, _) = self.flight.remove(index);
+            let message = self.land(index);
             self.settle([message], Outcome::TooLarge);
         }
     }
@@ -311,6 +346,32 @@ pub fn run(history: &[(usize, Op)]) {
                     pair.model.take().map(|message| (message.sequence, message.payload, message.len));
                 assert_eq!(taken, expected);
             }
+            Op::Prepare => {
+                assert_eq!(pair.outbox.prepare(&mut arena), !pair.model.queue.is_empty());
+                pair.model.prepare();
+            }
+            Op::HandOver => {
+                let sending = pair.outbox.hand_over(&arena);
+                let handed = sending.map(|sending| (sending.id.sequence(), *sending.payload, sending.len));
+                let expected =
+                    pair.model.hand_over().map(|message| (message.sequence, message.payload, message.len));
+                assert_eq!(handed, expected);
+            }
+            Op::Rewind => {
+                pair.outbox.rewind(&arena);
+                pair.model.next = pair.model.flight.first().map(|(message, _)| message.sequence);
+            }
+            Op::Acknowledge { count } => {
+                pair.outbox.acknowledge(&mut arena, *count);
+                pair.model.settle_oldest(*count as usize, Outcome::Acknowledged);
+            }
+            Op::DiscardFront => {
+                pair.outbox.discard_front(&mut arena);
+                if !pair.model.queue.is_empty() {
+                    let message = pair.model.queue.remove(0);
+                    pair.model.settle([message], Outcome::TooLarge);
+                }
+            }
             Op::Written { total } => {
                 pair.outbox.written(&mut arena, *total);
                 pair.model.written(*total);
@@ -345,8 +406,7 @@ pub fn run(history: &[(usize, Op)]) {
             }
             Op::Doubt => {
                 pair.outbox.doubt(&mut arena);
-                let flight = core::mem::take(&mut pair.model.flight);
-                pair.model.settle(flight.into_iter().map(|(message, _)| message), Outcome::InDoubt);
+                pair.model.settle_oldest(usize::MAX, Outcome::InDoubt);
             }
             Op::Drain => pair.drain(&mut arena),
             Op::Wait { micros } => now = now + Duration::from_micros(*micros),
@@ -381,6 +441,13 @@ fn poke(outbox: &mut Outbox, arena: &mut Arena<Payload>, ids: &mut Vec<MessageId
             ids.extend(outbox.push(arena, config, now, *len, message, |_, _| ()));
         }
         Op::Take => drop(outbox.take(arena)),
+        Op::Prepare => {
+            outbox.prepare(arena);
+        }
+        Op::HandOver => drop(outbox.hand_over(arena)),
+        Op::Rewind => outbox.rewind(arena),
+        Op::Acknowledge { count } => outbox.acknowledge(arena, *count),
+        Op::DiscardFront => outbox.discard_front(arena),
         Op::Written { total } => outbox.written(arena, *total),
         Op::Requeue => outbox.requeue(arena),
         Op::Discard => outbox.discard_largest_in_flight(arena),

@@ -199,3 +199,36 @@ async fn a_message_given_to_a_socket_that_the_server_has_just_closed_is_not_call
     assert_eq!(soon(receipt).await, Outcome::Written);
     assert_eq!(rig.client.report().counts.messages_sent.get(), 2, "it was pulled twice");
 }
+
+/// What the server's close finds in the adapter's buffer goes on the next socket, and so must not go on this one as well.
+#[tokio::test]
+async fn a_close_that_meets_a_full_socket_makes_no_message_arrive_twice() {
+    const MESSAGES: usize = 400;
+    let stage = Stage::new().await;
+    let mut config = quick();
+    config.outbox.messages = MESSAGES as u32;
+    config.outbox.bytes = 16 << 20;
+    config.outbox.age = None;
+    let mut rig = Rig::new(stage.addr(), config);
+    let mut ws = stage.ws().await;
+    rig.status(Status::Connected).await;
+    for number in 0..MESSAGES {
+        rig.client.send(Message::text(format!("{number:>20000}"))).unwrap();
+    }
+    // The socket is full once no more is written; only then does the server close, and then reads all that still comes.
+    let number_of = |data: &Ws| data.to_text().unwrap().trim().parse::<usize>().unwrap();
+    let mut seen = vec![0; MESSAGES];
+    seen[number_of(&next_data(&mut ws).await)] += 1;
+    ws.close(Some(CloseFrame { code: 1001.into(), reason: "".into() })).await.unwrap();
+    while let Some(Ok(data)) = soon(ws.next()).await {
+        if data.is_text() {
+            seen[number_of(&data)] += 1;
+        }
+    }
+    drop(ws);
+    let mut ws = stage.ws().await;
+    while seen.contains(&0) {
+        seen[number_of(&next_data(&mut ws).await)] += 1;
+    }
+    assert!(seen.iter().all(|times| *times == 1), "{seen:?}");
+}

@@ -43,6 +43,7 @@ const IMPOSSIBLE: &[Row] = &[
     ("backoff.restart_spread_max", |c| c.backoff.restart_spread_max = Duration::from_secs(1)),
     ("backoff.hidden_stretch", |c| c.backoff.hidden_stretch = 0),
     ("outbox.messages", |c| c.outbox.messages = 0),
+    ("outbox.messages", |c| c.outbox.messages = u32::MAX),
     ("outbox.bytes", |c| c.outbox.bytes = 0),
     ("outbox.message_bytes", |c| c.outbox.message_bytes = 0),
     ("outbox.message_bytes", |c| c.outbox.bytes = 1_000),

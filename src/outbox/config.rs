@@ -48,7 +48,7 @@ impl Policy {
 #[cfg_attr(feature = "serde", serde(default, deny_unknown_fields))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Config {
-    /// How many messages may be queued or in flight at once; 100 by default, at least 1.
+    /// How many messages may be queued or in flight at once; 100 by default, at least 1, at most 2²⁴.
     pub messages: u32,
     /// How many bytes their payloads may have together; 1 MiB by default, at least 1.
     pub bytes: u32,
@@ -83,6 +83,7 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         use ConfigError as E;
         E::unless(self.messages > 0, "outbox.messages", "must be at least 1")?;
+        ConfigError::unless(self.messages <= 1 << 24, "outbox.messages", "must not be more than 16777216")?;
         E::unless(self.bytes > 0, "outbox.bytes", "must be at least 1")?;
         E::unless(self.message_bytes > 0, "outbox.message_bytes", "must be at least 1")?;
         E::unless(

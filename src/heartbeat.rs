@@ -290,18 +290,16 @@ impl Heartbeat {
         match self.next(config)? {
             (at, _) if at > now => None,
             (_, Due::Silence) => Some(Beat::Dead),
-            (_, Due::Ping) => {
-                let due = now + Duration::from_micros(self.timeout(config, false));
-                match &mut self.probe {
-                    // One is on its way: another would only take its place, and on a slow path none would ever be answered
-                    // in time to be a sample. Its answer is due again instead.
-                    Some(out) if !self.paused && !out.held && now < out.sent + config.longest() => {
-                        out.due = Some(due);
-                        None
-                    }
-                    _ => Some(Beat::Ping { nonce: self.ping(config, now, false) }),
+            (_, Due::Ping) => match self.probe {
+                // One is on its way: another would only take its place, and on a slow path none would ever be answered in
+                // time to be a sample. Its answer is due again instead.
+                Some(out) if !self.paused && !out.held && now < out.sent + config.longest() => {
+                    let due = now + Duration::from_micros(self.timeout(config, false));
+                    self.probe = Some(Probe { due: Some(due), ..out });
+                    None
                 }
-            }
+                _ => Some(Beat::Ping { nonce: self.ping(config, now, false) }),
+            },
             (_, Due::Answer) => {
                 self.missed = self.missed.saturating_add(1);
                 let urgent = self.probe.is_some_and(|probe| probe.urgent);

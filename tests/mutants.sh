@@ -44,7 +44,7 @@ ROWS
 try() {
   local row=$1 files=$2 tests=$3 file test arguments=()
   # A mutant that never ends, or takes all memory, is stopped by its own CPU time, which other work does not use up.
-  local runner='target."cfg(all())".runner=["bash", "-c", "ulimit -t 60 -v 8000000; exec \\"$0\\" \\"$@\\""]'
+  local runner="target.'cfg(all())'.runner=['bash', '-c', 'ulimit -t 60 -v 8000000; exec \"\$0\" \"\$@\"']"
   for file in $files; do arguments+=(-f "$file"); done
   for test in $tests; do arguments+=(-C "--test=$test"); done
   cargo mutants --in-place --iterate --profile mutants --no-shuffle --colors never --timeout 3600 -C "--config=$runner" \

@@ -72,7 +72,7 @@ if [ "${1:-}" = --table ]; then
 fi
 command -v cargo-mutants > /dev/null || cargo install cargo-mutants --locked
 if [ -d "$here/tree" ]; then
-  git -C "$here/tree" fetch -q && git -C "$here/tree" checkout -qf FETCH_HEAD
+  git -C "$here/tree" fetch -q "$PWD" HEAD && git -C "$here/tree" checkout -qf FETCH_HEAD
 else
   mkdir -p "$here" && git clone -q . "$here/tree"
 fi

@@ -4,7 +4,7 @@
 //! times: the difference is that of `n` steps and of nothing else.
 
 use std::env;
-use std::process::{Command, Output};
+use std::process::{self, Command, Output};
 
 use crate::bed::Bed;
 use crate::measure::print;
@@ -46,7 +46,12 @@ const STEPS: [Step; 11] = [
     step("send_and_flush_64B_100000_slots_full", || full(100_000), Bed::send_one, ROOM / 2),
     step("written_and_settled_100_slots", || busy(Bed::new(100), Bed::send), Bed::settle_one, ROOM / 2),
     step("written_and_settled_100_slots_full", || busy(full(100), Bed::send_one), Bed::settle_one, ROOM / 2),
-    step("written_and_settled_100000_slots", || busy(Bed::new(100_000), Bed::send), Bed::settle_one, ROOM / 2),
+    step(
+        "written_and_settled_100000_slots",
+        || busy(Bed::new(100_000), Bed::send),
+        Bed::settle_one,
+        ROOM / 2,
+    ),
     step(
         "written_and_settled_100000_slots_full",
         || busy(full(100_000), Bed::send_one),
@@ -59,9 +64,12 @@ const STEPS: [Step; 11] = [
 pub fn run(only: Option<Vec<String>>) {
     match only.as_deref() {
         Some([name, times]) => {
-            let step = STEPS.iter().find(|step| step.name == name).expect("the name of a step");
+            let step = STEPS.iter().find(|step| step.name == name);
+            let (Some(step), Ok(times)) = (step, times.parse::<u32>()) else {
+                fail("no such step, or no number")
+            };
             let mut bed = (step.bed)();
-            (0..times.parse::<u32>().expect("a number")).for_each(|_| (step.step)(&mut bed));
+            (0..times).for_each(|_| (step.step)(&mut bed));
         }
         _ => {
             for step in &STEPS {
@@ -74,14 +82,21 @@ pub fn run(only: Option<Vec<String>>) {
 
 /// How many instructions this program takes to do a step so many times, in all.
 fn count(name: &str, times: u32) -> f64 {
-    let Output { stderr, .. } = Command::new("valgrind")
+    let run = Command::new("valgrind")
         .args(["--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"])
         .arg(env::current_exe().expect("this program has a path"))
         .args(["instructions", "--step", name, &times.to_string()])
-        .output()
-        .expect("valgrind is installed");
-    let said = String::from_utf8_lossy(&stderr);
+        .output();
+    let said = match run {
+        Ok(Output { stderr, .. }) => String::from_utf8_lossy(&stderr).into_owned(),
+        Err(error) => fail(&format!("cannot run valgrind: {error}")),
+    };
     let total = said.lines().find_map(|line| line.split("I   refs:").nth(1));
-    let number = total.map(|total| total.trim().replace(',', "").parse());
-    number.and_then(Result::ok).unwrap_or_else(|| panic!("valgrind said: {said}"))
+    let number = total.and_then(|total| total.trim().replace(',', "").parse().ok());
+    number.unwrap_or_else(|| fail(&format!("valgrind counted nothing: {said}")))
+}
+
+fn fail(problem: &str) -> ! {
+    eprintln!("{problem}");
+    process::exit(1)
 }

@@ -47,6 +47,9 @@ enum What {
         /// Writes a plot to this SVG file.
         #[arg(long)]
         plot: Option<PathBuf>,
+        /// Only this scenario.
+        #[arg(long, value_parser = recovery::names())]
+        scenario: Option<String>,
         /// Only the outage of this seed, of each scenario.
         #[arg(long)]
         seed: Option<u64>,
@@ -60,6 +63,8 @@ fn main() {
         What::Link => link::run(),
         What::Native => native::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
-        What::Recovery { plot, seed } => recovery::run(plot.as_deref(), seed),
+        What::Recovery { plot, scenario, seed } => {
+            recovery::run(plot.as_deref(), scenario.as_deref(), seed);
+        }
     }
 }

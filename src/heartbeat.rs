@@ -212,7 +212,8 @@ pub struct Heartbeat {
 struct Probe {
     nonce: u32,
     sent: Instant,
-    /// When its answer is overdue; `None` once another sign of life came: then it is still a sample, but no suspicion.
+    /// When its answer is overdue; `None` once another sign of life came, or while reading is paused: then it is still a
+    /// sample, but no suspicion.
     due: Option<Instant>,
     urgent: bool,
     /// Time that does not count passed since it was sent: its answer measures nothing.
@@ -251,7 +252,7 @@ impl Heartbeat {
                 Some((self.quiet_since + self.interval(config).saturating_add(config.margin), Due::Silence))
             }
             Mode::Client | Mode::Both => match self.probe {
-                Some(Probe { due: Some(due), .. }) if !self.paused => Some((due, Due::Answer)),
+                Some(Probe { due: Some(due), .. }) => Some((due, Due::Answer)),
                 _ => Some((self.next_ping(config), Due::Ping)),
             },
         }

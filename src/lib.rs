@@ -94,6 +94,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod acceptor;
 pub mod backoff;
 pub mod delivery;
 pub mod error;

@@ -106,6 +106,7 @@ pub mod metrics;
 pub mod outbox;
 pub mod quality;
 pub mod rng;
+mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod time;

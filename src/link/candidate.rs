@@ -24,7 +24,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn closed(&mut self) {
         self.core.other = Other::None;
         if !matches!(self.core.phase, Phase::Open(_)) {
-            self.core.outbox.doubt(self.arena);
+            self.core.session.outbox.doubt(self.arena);
         }
     }
 

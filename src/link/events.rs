@@ -3,7 +3,7 @@
 use core::mem;
 use core::time::Duration;
 
-use super::Delivery;
+use super::Deliveries;
 use super::input::{Close, Epoch, Event};
 use super::machine::Machine;
 use super::policy::Verdict;
@@ -22,7 +22,7 @@ const ABNORMAL: u16 = 1006;
 const TOO_BIG: u16 = 1009;
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
-    pub(super) fn socket<'f>(&mut self, epoch: Epoch, event: Event<'f>) -> Option<Delivery<'f>> {
+    pub(super) fn socket<'f>(&mut self, epoch: Epoch, event: Event<'f>) -> Deliveries<'f> {
         match (&mut self.core.phase, &mut self.core.other) {
             (Phase::Open(socket), _) if socket.epoch == epoch => return self.open_socket(event),
             (Phase::Opening(opening), _) if opening.epoch == epoch && opening.told => match event {
@@ -67,7 +67,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 Event::Closed(_) | Event::Failed(_) => self.closed(),
                 // What is in flight belongs to a socket that closes only while there is no other.
                 Event::Written(total) if !matches!(phase, Phase::Open(_)) => {
-                    self.core.outbox.written(self.arena, total);
+                    self.core.session.outbox.written(self.arena, total);
                 }
                 Event::Opened
                 | Event::Frame { .. }
@@ -82,12 +82,12 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             },
             _ => self.core.metrics.counts.stale_inputs += 1,
         }
-        None
+        Deliveries::NONE
     }
 
     /// Something happened to the current, open socket.
-    pub(super) fn open_socket<'f>(&mut self, event: Event<'f>) -> Option<Delivery<'f>> {
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
+    pub(super) fn open_socket<'f>(&mut self, event: Event<'f>) -> Deliveries<'f> {
+        let Phase::Open(socket) = &mut self.core.phase else { return Deliveries::NONE };
         let now = self.core.now;
         match event {
             Event::Received(_) => {
@@ -104,10 +104,10 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             }
             Event::Frame { kind, data } => return self.frame(kind, data),
             Event::Written(total) => {
-                let before = self.core.outbox.in_flight();
-                self.core.outbox.written(self.arena, total);
+                let before = self.core.session.outbox.in_flight();
+                self.core.session.outbox.written(self.arena, total);
                 // A part of a large message is progress too.
-                if total > socket.written || self.core.outbox.in_flight() < before {
+                if total > socket.written || self.core.session.outbox.in_flight() < before {
                     socket.written = socket.written.max(total);
                     socket.progress = now;
                     socket.stalled = false;
@@ -119,7 +119,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Event::Violation(code) => {
                 self.core.metrics.counts.protocol_violations += 1;
                 if let Some(socket) = self.take_socket() {
-                    if self.core.outbox.in_flight() == 0 {
+                    if self.core.session.outbox.in_flight() == 0 {
                         self.close(&socket, code);
                     } else {
                         // What was handed over goes on the next socket: not a byte more of it may leave on this one.
@@ -134,13 +134,13 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Event::Failed(_) => self.dropped(Close::default()),
             Event::Opened => self.core.metrics.counts.stale_inputs += 1,
         }
-        None
+        Deliveries::NONE
     }
 
     /// The current, open socket was closed by the other end or by the path.
     pub(super) fn dropped(&mut self, close: Close<'_>) {
         if close.code == Some(TOO_BIG) {
-            self.core.outbox.discard_largest_in_flight(self.arena);
+            self.core.session.outbox.discard_largest_in_flight(self.arena);
         }
         if let Some(socket) = self.take_socket() {
             self.core.metrics.disconnected(self.core.now);
@@ -148,14 +148,14 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         }
     }
 
-    pub(super) fn frame<'f>(&mut self, kind: Kind, data: &'f [u8]) -> Option<Delivery<'f>> {
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
+    pub(super) fn frame<'f>(&mut self, kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
+        let Phase::Open(socket) = &mut self.core.phase else { return Deliveries::NONE };
         match self.config.wire.classify(self.config.heartbeat.mode, data) {
             Incoming::Message => {
                 socket.heartbeat.received(&self.config.heartbeat, self.core.now);
                 self.core.metrics.received(data.len());
                 self.heard();
-                return Some(Delivery::Message { kind, data });
+                return Deliveries::message(kind, data);
             }
             Incoming::Ping => {
                 socket.heartbeat.pinged(self.core.now);
@@ -164,7 +164,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             }
             Incoming::Pong => self.pong(None),
         }
-        None
+        Deliveries::NONE
     }
 
     pub(super) fn pong(&mut self, nonce: Option<u32>) {
@@ -193,7 +193,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn opened(&mut self, epoch: Epoch) {
         self.core.metrics.connected(self.core.now);
         // What a candidate's predecessor had not written goes back; what this socket writes is counted from 0.
-        self.core.outbox.requeue(self.arena);
+        self.core.session.outbox.requeue(self.arena);
         self.core.phase = Phase::Open(Socket::new(epoch, self.core.now, self.core.hidden));
     }
 
@@ -219,10 +219,10 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if socket.linger.is_some() {
             self.drop_candidate();
             self.core.phase = Phase::Stopped;
-            self.core.outbox.doubt(self.arena);
-            self.core.outbox.stop(self.arena);
+            self.core.session.outbox.doubt(self.arena);
+            self.core.session.outbox.stop(self.arena);
         } else {
-            self.core.outbox.requeue(self.arena);
+            self.core.session.outbox.requeue(self.arena);
             self.retry(cause, retry_after);
         }
     }

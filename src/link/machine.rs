@@ -9,7 +9,7 @@ use super::config::Config;
 use super::input::{Epoch, Event, Input};
 use super::socket::{Closing, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
-use super::{Core, Deliveries, Delivery};
+use super::{Core, Deliveries};
 use crate::outbox::{Arena, Slots};
 use crate::time::Instant;
 use crate::wire::Incoming;
@@ -44,12 +44,12 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if woke {
             self.woke();
         }
-        let mut delivery = None;
+        let mut deliveries = Deliveries::NONE;
         match input {
             Input::Start => self.start(),
             Input::Stop { linger } => self.stop(linger),
             Input::Tick | Input::Suspended(_) => {}
-            Input::Socket(epoch, event) => delivery = self.socket(epoch, event),
+            Input::Socket(epoch, event) => deliveries = self.socket(epoch, event),
             Input::Online => self.online(),
             Input::Offline => self.offline(),
             Input::Visible => self.visible(),
@@ -60,7 +60,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.probe();
         }
         self.fire();
-        Deliveries(delivery)
+        deliveries
     }
 
     /// What comes in on a socket that is well, before anything is due: it lets timers fire later and changes no output, so
@@ -69,7 +69,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         let Some(Next::Wait(at)) = self.core.rest else { return None };
         let message = match *event {
             Event::Received(_) => None,
-            Event::Frame { kind, data } => Some(Delivery::Message { kind, data }),
+            Event::Frame { kind, data } => Some((kind, data)),
             Event::Failed(_)
             | Event::Opened
             | Event::Ping
@@ -86,18 +86,18 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if now >= at || socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() {
             return None;
         }
-        if let Some(Delivery::Message { data, .. }) = message {
+        if let Some((_, data)) = message {
             if self.config.wire.classify(heartbeat.mode, data) != Incoming::Message {
                 return None;
             }
             self.core.metrics.received(data.len());
         }
         socket.heartbeat.received(heartbeat, now);
-        Some(Deliveries(message))
+        Some(message.map_or(Deliveries::NONE, |(kind, data)| Deliveries::message(kind, data)))
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.core.wake(self.config, self.core.outbox.next_expiry(self.arena)).map(|(at, _)| at)
+        self.core.wake(self.config, self.core.session.outbox.next_expiry(self.arena)).map(|(at, _)| at)
     }
 
     // What the user wants.
@@ -120,7 +120,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
             Phase::Opening(opening) => self.core.abandon_opening(&opening),
             Phase::Open(mut socket) => {
-                if self.core.online && socket.is_well() && !linger.is_zero() && !self.core.outbox.is_empty() {
+                if self.core.online
+                    && socket.is_well()
+                    && !linger.is_zero()
+                    && !self.core.session.outbox.is_empty()
+                {
                     socket.linger = Some(self.core.now + linger);
                     self.core.phase = Phase::Open(socket);
                     return;
@@ -128,7 +132,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 self.part(&socket);
             }
         }
-        self.core.outbox.stop(self.arena);
+        self.core.session.outbox.stop(self.arena);
     }
 
     /// Lets the last socket go: properly if it is well; a dead one is not negotiated with.
@@ -139,7 +143,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.metrics.disconnected(self.core.now);
             self.core.quality.reset();
             self.core.abandon_socket(socket.epoch);
-            self.core.outbox.doubt(self.arena);
+            self.core.session.outbox.doubt(self.arena);
         }
     }
 

@@ -19,6 +19,7 @@ mod timers;
 
 use core::time::Duration;
 
+pub use crate::session::{Deliveries, Delivery};
 pub use action::{Action, Next, Transport};
 pub use config::{Candidate, Config};
 pub use input::{Close, Epoch, Event, Failure, Input};
@@ -29,11 +30,10 @@ pub use state::{Cause, State, Status, Wake};
 use crate::backoff::Backoff;
 use crate::error::ConfigError;
 use crate::metrics::{Metrics, Queue, Report};
-use crate::outbox::{
-    Arena, Kind, Message, MessageId, Outbox, Outcome, Refused, RefusedReason, Settlement, Slots, Storage,
-};
+use crate::outbox::{Arena, Message, MessageId, Outcome, Refused, RefusedReason, Settlement, Slots, Storage};
 use crate::quality::{Monitor, Quality};
 use crate::rng::Rng;
+use crate::session::Session;
 use crate::time::Instant;
 use crate::wire::{Frame, Incoming};
 use socket::{Flush, Other, Phase};
@@ -62,7 +62,7 @@ struct Core {
     online: bool,
     hidden: bool,
     wall_clock: Option<(Instant, Duration)>,
-    outbox: Outbox,
+    session: Session,
     quality: Monitor,
     metrics: Metrics,
     told_status: Status,
@@ -132,7 +132,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             online: true,
             hidden: false,
             wall_clock: None,
-            outbox: Outbox::new(0),
+            session: Session::new(0),
             quality: Monitor::new(),
             metrics: Metrics::new(),
             told_status: Status::Disconnected,
@@ -179,7 +179,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// When there will be something to do if nothing happens before, and why; pure.
     #[must_use]
     pub fn wake(&self) -> Option<(Instant, Wake)> {
-        self.core.wake(&self.config, self.core.outbox.next_expiry(&self.arena))
+        self.core.wake(&self.config, self.core.session.outbox.next_expiry(&self.arena))
     }
 
     /// Accepts a message at `now` (the clock that the inputs carry), to be sent as soon as there is a connection.
@@ -205,10 +205,17 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             refused(RefusedReason::Heartbeat, message)
         } else if let Ok(len) = u32::try_from(payload.len()) {
             let metrics = &mut core.metrics;
-            core.outbox.push(&mut self.arena, &self.config.outbox, core.now, len, message, |gone, payload| {
-                outputs::count(metrics, gone.outcome);
-                displaced(gone, payload);
-            })
+            core.session.outbox.push(
+                &mut self.arena,
+                &self.config.outbox,
+                core.now,
+                len,
+                message,
+                |gone, payload| {
+                    outputs::count(metrics, gone.outcome);
+                    displaced(gone, payload);
+                },
+            )
         } else {
             refused(RefusedReason::TooLarge, message)
         };
@@ -222,7 +229,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// not settled again.
     pub fn cancel(&mut self, id: MessageId) -> Option<P> {
         self.core.rest = None;
-        let payload = self.core.outbox.cancel(&mut self.arena, id)?;
+        let payload = self.core.session.outbox.cancel(&mut self.arena, id)?;
         outputs::count(&mut self.core.metrics, Outcome::Cancelled);
         Some(payload)
     }
@@ -236,9 +243,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         if socket.epoch != epoch {
             return None;
         }
-        let idle = core.outbox.in_flight() == 0;
+        let idle = core.session.outbox.in_flight() == 0;
         let may = core.online && socket.is_well();
-        let sending = if may { core.outbox.take(&mut self.arena) } else { None };
+        let sending = if may { core.session.outbox.take(&mut self.arena) } else { None };
         let Some(sending) = sending else {
             socket.flush = Flush::Ready;
             return None;
@@ -286,8 +293,13 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     #[must_use]
     pub fn report(&self, now: Instant) -> Report {
         let queue = Queue {
-            messages: self.core.outbox.queued().saturating_add(self.core.outbox.in_flight()),
-            bytes: self.core.outbox.queued_bytes().saturating_add(self.core.outbox.in_flight_bytes()),
+            messages: self.core.session.outbox.queued().saturating_add(self.core.session.outbox.in_flight()),
+            bytes: self
+                .core
+                .session
+                .outbox
+                .queued_bytes()
+                .saturating_add(self.core.session.outbox.in_flight_bytes()),
         };
         self.core.metrics.report(now.max(self.core.now), self.core.quality.latency(), queue)
     }
@@ -304,30 +316,4 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     pub const fn config(&self) -> &Config {
         &self.config
     }
-}
-
-/// What an input carried for the application, borrowed from it. Dropping it early loses what it still holds and nothing
-/// else.
-#[derive(Clone, Debug)]
-pub struct Deliveries<'f>(Option<Delivery<'f>>);
-
-impl<'f> Iterator for Deliveries<'f> {
-    type Item = Delivery<'f>;
-
-    fn next(&mut self) -> Option<Delivery<'f>> {
-        self.0.take()
-    }
-}
-
-/// One thing for the application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Delivery<'f> {
-    /// A message from the other end.
-    Message {
-        /// Text or binary.
-        kind: Kind,
-        /// Its payload.
-        data: &'f [u8],
-    },
 }

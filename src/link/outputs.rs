@@ -33,7 +33,7 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     fn flush(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.core.phase else { return None };
         let may = self.core.online && socket.is_well() && socket.flush == Flush::Ready;
-        if !may || self.core.outbox.queued() == 0 {
+        if !may || self.core.session.outbox.queued() == 0 {
             return None;
         }
         socket.flush = Flush::Asked;
@@ -41,7 +41,7 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     }
 
     fn settled(&mut self) -> Option<Action> {
-        let settlement = self.core.outbox.next_settlement(self.arena)?;
+        let settlement = self.core.session.outbox.next_settlement(self.arena)?;
         count(&mut self.core.metrics, settlement.outcome);
         Some(Action::Settled(settlement))
     }
@@ -149,13 +149,13 @@ impl Core {
             Phase::Open(socket) => {
                 if let Some(until) = socket.linger {
                     // Once nothing is left to send, it has come.
-                    timer(if self.outbox.is_empty() { self.now } else { until }, Wake::Linger);
+                    timer(if self.session.outbox.is_empty() { self.now } else { until }, Wake::Linger);
                 }
                 if self.online {
                     if let Some((at, due)) = socket.heartbeat.next(&config.heartbeat) {
                         timer(at, Wake::Heartbeat(due));
                     }
-                    if !socket.stalled && self.outbox.in_flight() > 0 {
+                    if !socket.stalled && self.session.outbox.in_flight() > 0 {
                         timer(socket.progress + config.stall_after, Wake::Stall);
                     }
                 }

@@ -10,7 +10,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     /// Fires every timer that is due, each once.
     pub(super) fn fire(&mut self) {
         let now = self.core.now;
-        self.core.outbox.expire(self.arena, now);
+        self.core.session.outbox.expire(self.arena, now);
         match &self.core.other {
             Other::Closing(closing) if closing.give_up <= now => {
                 let epoch = closing.epoch;
@@ -38,26 +38,26 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.open();
         }
         // What a dead socket gave back may have become too old meanwhile.
-        self.core.outbox.expire(self.arena, now);
+        self.core.session.outbox.expire(self.arena, now);
     }
 
     pub(super) fn fire_open(&mut self) {
         let Phase::Open(socket) = &mut self.core.phase else { return };
         let now = self.core.now;
         if let Some(until) = socket.linger
-            && (until <= now || self.core.outbox.is_empty())
+            && (until <= now || self.core.session.outbox.is_empty())
         {
             self.drop_candidate();
             if let Some(socket) = self.take_socket() {
                 self.part(&socket);
-                self.core.outbox.stop(self.arena);
+                self.core.session.outbox.stop(self.arena);
             }
             return;
         }
         if !self.core.online {
             return;
         }
-        let in_flight = self.core.outbox.in_flight() > 0;
+        let in_flight = self.core.session.outbox.in_flight() > 0;
         if in_flight && socket.progress + self.config.stall_after <= now {
             socket.stalled = true;
         }
@@ -95,7 +95,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 
     pub(super) fn open(&mut self) {
         // A closing socket may still have what an earlier one was given; its fate can no longer be told.
-        self.core.outbox.doubt(self.arena);
+        self.core.session.outbox.doubt(self.arena);
         let epoch = self.core.next_epoch();
         self.core.metrics.counts.attempts += 1;
         self.core.phase = Phase::Opening(Opening {

@@ -104,6 +104,7 @@ mod human;
 pub mod link;
 pub mod metrics;
 pub mod outbox;
+pub mod peer;
 pub mod quality;
 pub mod rng;
 mod session;

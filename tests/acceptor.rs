@@ -9,7 +9,7 @@ use everlink::link::{Action, Close, Epoch, Event, Next};
 use everlink::outbox::Kind;
 use everlink::time::Instant;
 use everlink::wire::native::{
-    Announced, Credentials, Envelope, Goodbye, HEAD_MAX, Hello, Item, Limits, Reader, Token, VERSION, code,
+    Announced, Credentials, Envelope, Goodbye, Hello, Item, Limits, Reader, Token, VERSION, code,
 };
 use proptest::prelude::*;
 
@@ -74,10 +74,9 @@ impl Door {
             match action {
                 Action::Flush { epoch } => {
                     assert_eq!(epoch, self.acceptor.epoch());
-                    let mut out = [0; HEAD_MAX];
-                    while let Some(len) = self.acceptor.pull(&mut out) {
+                    while let Some(frame) = self.acceptor.pull() {
                         let limits = Limits::default();
-                        for item in Reader::new(&out[..len], &limits) {
+                        for item in Reader::new(frame.head(), &limits) {
                             let Ok(Item::Envelope(Envelope::Goodbye(said))) = item else {
                                 panic!("{item:?}")
                             };
@@ -172,7 +171,7 @@ fn who_is_refused_is_told_why_and_closed() {
 
     let mut door = Door::new(|_| ());
     door.frame(&encode(&[Envelope::Hello(HELLO)])).unwrap();
-    const LONG: &str = match str::from_utf8(&[b'.'; 124]) {
+    const LONG: &str = match str::from_utf8(&[b'.'; 81]) {
         Ok(long) => long,
         Err(_) => unreachable!(),
     };
@@ -365,8 +364,7 @@ proptest! {
                 }
                 Step::Poll => if let Next::Do(action) = door.acceptor.poll() { act(action) },
                 Step::Pull => {
-                    let mut out = [0; HEAD_MAX];
-                    goodbyes += u32::from(door.acceptor.pull(&mut out).is_some());
+                    goodbyes += u32::from(door.acceptor.pull().is_some());
                 }
             }
             if passes {

@@ -30,7 +30,7 @@ fn config() -> Config {
 /// One session of Ann's at 0, with its token.
 fn one() -> (Table<u32>, SessionId, TokenBytes) {
     let mut table = Table::with_capacity(4, 7);
-    let id = table.enter(&config(), at(0), ANN, secret(1), 11).unwrap();
+    let id = table.enter(&config(), at(0), ANN, secret(1), |_| 11).unwrap();
     let token = table.token(id).unwrap();
     (table, id, token)
 }
@@ -130,7 +130,7 @@ fn a_session_on_no_socket_is_kept_for_its_time() {
 fn a_name_is_not_used_again() {
     let (mut table, id, token) = one();
     table.remove(id);
-    let other = table.enter(&config(), at(0), ANN, secret(2), 12).unwrap();
+    let other = table.enter(&config(), at(0), ANN, secret(2), |_| 12).unwrap();
     assert_ne!(other, id);
     assert_ne!(other.number(), id.number());
     assert_eq!((table.get(id), table.get(other)), (None, Some(&12)));
@@ -152,23 +152,23 @@ fn a_session_that_could_not_go_on_leaves_no_token_behind() {
 #[test]
 fn a_principal_gives_way_to_itself() {
     let (mut table, first, _) = one();
-    let second = table.enter(&config(), at(0), ANN, secret(2), 12).unwrap();
+    let second = table.enter(&config(), at(0), ANN, secret(2), |_| 12).unwrap();
     assert_eq!(table.crowds(&config(), ANN), Err(Full::Principal), "both are on a socket");
-    assert_eq!(table.enter(&config(), at(0), ANN, secret(3), 13), Err(13));
+    assert_eq!(table.enter(&config(), at(0), ANN, secret(3), |_| 13), None);
     assert_eq!(table.crowds(&config(), BOB), Ok(None));
     table.detach(at(1), second);
     table.detach(at(2), first);
     assert_eq!(table.crowds(&config(), ANN), Ok(Some(second)));
-    assert_eq!(table.enter(&config(), at(2), ANN, secret(3), 13), Err(13), "not before it has gone");
+    assert_eq!(table.enter(&config(), at(2), ANN, secret(3), |_| 13), None, "not before it has gone");
     table.remove(second);
-    assert!(table.enter(&config(), at(2), ANN, secret(3), 13).is_ok());
+    assert!(table.enter(&config(), at(2), ANN, secret(3), |_| 13).is_some());
 }
 
 #[test]
 fn a_full_table_parts_with_who_has_been_gone_for_longest() {
     let mut table = Table::with_capacity(9, 7);
     let ids: Vec<_> = (0..4)
-        .map(|n| table.enter(&config(), at(0), Principal::new(n), secret(n as u8), n).unwrap())
+        .map(|n| table.enter(&config(), at(0), Principal::new(n), secret(n as u8), |_| n).unwrap())
         .collect();
     assert_eq!(
         table.crowds(&config(), Principal::new(9)),
@@ -185,7 +185,7 @@ fn a_full_table_parts_with_who_has_been_gone_for_longest() {
 fn too_many_on_no_socket_are_too_many() {
     let config = Config { detached: 1, ..config() };
     let (mut table, first, _) = one();
-    let second = table.enter(&config, at(0), BOB, secret(2), 12).unwrap();
+    let second = table.enter(&config, at(0), BOB, secret(2), |_| 12).unwrap();
     table.detach(at(1), first);
     assert_eq!(table.excess(&config), None);
     table.detach(at(2), second);
@@ -193,10 +193,25 @@ fn too_many_on_no_socket_are_too_many() {
 }
 
 #[test]
+fn what_is_over_opens_to_nobody_and_ends_first() {
+    let (mut table, first, token) = one();
+    let second = table.enter(&config(), at(0), BOB, secret(2), |_| 12).unwrap();
+    table.detach(at(1), second);
+    table.retire(at(2), first);
+    assert_eq!(table.find(&config(), at(2), ANN, token.lend()), None);
+    assert_eq!(table.next_expiry(&config()), Some(at(2)));
+    assert_eq!(table.expired(&config(), at(2)), Some(first));
+    assert_eq!(table.remove(first), Some(11));
+    assert_eq!(table.expired(&config(), at(2)), None);
+    table.retire(at(3), second);
+    assert_eq!((table.detached(), table.expired(&config(), at(3))), (1, Some(second)));
+}
+
+#[test]
 fn anyone_has_no_quota() {
     let mut table = Table::new([const { Seat::EMPTY }; 4], 7);
     for n in 0..4 {
-        assert!(table.enter(&config(), at(0), Principal::ANYONE, secret(n), n).is_ok());
+        assert!(table.enter(&config(), at(0), Principal::ANYONE, secret(n), |_| n).is_some());
     }
     assert_eq!(table.crowds(&config(), Principal::ANYONE), Err(Full::Sessions));
 }
@@ -220,6 +235,20 @@ struct Known {
     /// Secret and time of issue, the one that the client surely has first.
     tokens: Vec<(TokenBytes, u64)>,
     since: Option<u64>,
+    /// When it was retired.
+    over: Option<u64>,
+}
+
+impl Known {
+    /// When it is to end.
+    fn ends(&self) -> Option<u64> {
+        self.over.or(self.since.map(|since| since + 40))
+    }
+
+    /// Where it stands among those that may have to go: those that are over come first, whenever that was.
+    fn rank(&self) -> Option<(bool, u64)> {
+        Some(if self.over.is_some() { (false, 0) } else { (true, self.since?) })
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -228,6 +257,7 @@ enum Step {
     Enter(u64),
     Attach(usize, bool),
     Detach(usize),
+    Retire(usize),
     Renew(usize),
     Replace(usize),
     Remove(usize),
@@ -242,6 +272,7 @@ fn step() -> impl Strategy<Value = Step> {
         (which(), any::<bool>()).prop_map(|(which, latest)| Step::Attach(which, latest)),
         which().prop_map(Step::Detach),
         which().prop_map(Step::Detach),
+        which().prop_map(Step::Retire),
         which().prop_map(Step::Renew),
         which().prop_map(Step::Replace),
         which().prop_map(Step::Remove),
@@ -276,8 +307,8 @@ proptest! {
                     let principal = Principal::from(who.checked_sub(1));
                     let mut crowd: Vec<&Known> = naive.iter().filter(|k| k.principal == principal).collect();
                     let mut wanted = Ok(None);
-                    let oldest = |of: &[&Known]| of.iter().filter(|k| k.since.is_some())
-                        .min_by_key(|k| k.since).map(|k| k.id);
+                    let oldest = |of: &[&Known]| of.iter().filter(|k| k.rank().is_some())
+                        .min_by_key(|k| k.rank()).map(|k| k.id);
                     if principal != Principal::ANYONE && crowd.len() >= per_principal as usize {
                         wanted = oldest(&crowd).map(Some).ok_or(Full::Principal);
                     } else if naive.len() >= count.min(6) as usize {
@@ -286,19 +317,19 @@ proptest! {
                     }
                     // Of those that went at the same instant, the first may be meant.
                     let told = table.crowds(&config, principal);
-                    let since = |id: SessionId| naive.iter().find(|k| k.id == id).unwrap().since;
-                    prop_assert_eq!(told.map(|id| id.map(since)), wanted.map(|id| id.map(since)));
+                    let rank = |id: SessionId| naive.iter().find(|k| k.id == id).unwrap().rank();
+                    prop_assert_eq!(told.map(|id| id.map(rank)), wanted.map(|id| id.map(rank)));
                     let secret = fresh();
-                    match table.enter(&config, at(now), principal, secret, now as u32) {
-                        Ok(id) => {
+                    match table.enter(&config, at(now), principal, secret, |_| now as u32) {
+                        Some(id) => {
                             prop_assert_eq!(wanted, Ok(None));
                             let tokens = vec![(table.token(id).unwrap(), now)];
-                            naive.push(Known { id, principal, value: now as u32, tokens, since: None });
+                            naive.push(Known { id, principal, value: now as u32, tokens, since: None, over: None });
                         }
-                        Err(_) => prop_assert_ne!(wanted, Ok(None)),
+                        None => prop_assert_ne!(wanted, Ok(None)),
                     }
                 }
-                Step::Attach(which, latest) if which < naive.len() => {
+                Step::Attach(which, latest) if which < naive.len() && naive[which].over.is_none() => {
                     let known = &mut naive[which];
                     let index = if latest { known.tokens.len() - 1 } else { 0 };
                     let (token, born) = known.tokens[index];
@@ -314,9 +345,18 @@ proptest! {
                 Step::Detach(which) if which < naive.len() => {
                     let known = &mut naive[which];
                     table.detach(at(now), known.id);
-                    known.since = known.since.or(Some(now));
+                    if known.over.is_none() {
+                        known.since = known.since.or(Some(now));
+                    }
                 }
-                Step::Renew(which) if which < naive.len() => {
+                Step::Retire(which) if which < naive.len() => {
+                    table.retire(at(now), naive[which].id);
+                    gone.push(naive[which].clone());
+                    let known = &mut naive[which];
+                    known.tokens.clear();
+                    (known.since, known.over) = (Some(now), Some(now));
+                }
+                Step::Renew(which) if which < naive.len() && naive[which].over.is_none() => {
                     let known = &mut naive[which];
                     let due = known.tokens.last().unwrap().1 + LIFE / 2 <= now;
                     prop_assert_eq!(table.renew(&config, at(now), known.id, fresh()), due);
@@ -325,7 +365,7 @@ proptest! {
                         known.tokens.push((table.token(known.id).unwrap(), now));
                     }
                 }
-                Step::Replace(which) if which < naive.len() => {
+                Step::Replace(which) if which < naive.len() && naive[which].over.is_none() => {
                     gone.push(naive[which].clone());
                     let known = &mut naive[which];
                     known.id = table.replace(at(now), known.id, fresh()).unwrap();
@@ -337,17 +377,22 @@ proptest! {
                     prop_assert_eq!(table.remove(known.id), Some(known.value));
                     gone.push(known);
                 }
-                Step::Attach(..) | Step::Detach(_) | Step::Renew(_) | Step::Replace(_) | Step::Remove(_) => {}
+                Step::Attach(..) | Step::Detach(_) | Step::Retire(_) | Step::Renew(_) | Step::Replace(_) | Step::Remove(_) => {}
             }
 
             prop_assert_eq!(table.len() as usize, naive.len());
-            let detached: Vec<u64> = naive.iter().filter_map(|known| known.since).collect();
-            prop_assert_eq!(table.detached() as usize, detached.len());
-            let first = detached.iter().min().copied();
-            prop_assert_eq!(table.next_expiry(&config), first.map(|since| at(since + 40)));
-            let since = |id: Option<SessionId>| id.map(|id| naive.iter().find(|k| k.id == id).unwrap().since.unwrap());
-            prop_assert_eq!(since(table.expired(&config, at(now))), first.filter(|since| since + 40 <= now));
-            prop_assert_eq!(since(table.excess(&config)), first.filter(|_| detached.len() > 3));
+            let detached = naive.iter().filter(|known| known.since.is_some()).count();
+            prop_assert_eq!(table.detached() as usize, detached);
+            let first = naive.iter().filter(|known| known.rank().is_some()).min_by_key(|known| known.rank());
+            let is_over = first.is_some_and(|first| first.over.is_some());
+            if !is_over {
+                prop_assert_eq!(table.next_expiry(&config), first.and_then(Known::ends).map(at));
+            }
+            let known = |id: SessionId| naive.iter().find(|known| known.id == id).unwrap();
+            let rank = |id: Option<SessionId>| id.map(|id| known(id).rank());
+            let first_ended = first.filter(|first| first.ends().is_some_and(|end| end <= now));
+            prop_assert_eq!(rank(table.expired(&config, at(now))), first_ended.map(Known::rank));
+            prop_assert_eq!(rank(table.excess(&config)), first.filter(|_| detached > 3).map(Known::rank));
             let mut ids: Vec<_> = naive.iter().map(|known| known.id).collect();
             ids.sort();
             prop_assert_eq!(table.ids().collect::<Vec<_>>(), ids);
@@ -362,7 +407,7 @@ proptest! {
                 }
             }
             for known in &gone {
-                prop_assert_eq!(table.get(known.id), None);
+                prop_assert_eq!(table.get(known.id).is_some(), naive.iter().any(|k| k.id == known.id));
                 for (token, _) in &known.tokens {
                     prop_assert_eq!(table.find(&config, at(now), known.principal, token.lend()), None);
                 }

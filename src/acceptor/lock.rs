@@ -1,8 +1,8 @@
 //! Whom a session opens to: its principal, with a token that is good.
 
 use super::config::Sessions as Config;
+use super::principal::Principal;
 use super::secret::Secret;
-use super::table::Principal;
 use crate::time::Instant;
 
 /// A secret, and since when it is good.
@@ -41,6 +41,11 @@ impl Lock {
 
     pub(super) const fn new(principal: Principal, pass: Pass) -> Lock {
         Lock { principal, current: pass, next: Pass::NONE }
+    }
+
+    /// From now on it opens to nobody.
+    pub(super) const fn shut(&mut self) {
+        *self = Lock::new(self.principal, Pass::NONE);
     }
 
     /// Both secrets are compared, and to their ends, whatever is wrong: the time that it takes tells nothing.

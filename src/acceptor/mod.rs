@@ -10,7 +10,8 @@
 //!
 //! One [`Acceptor`] lives as long as one socket is a stranger's: bounded in time and in bytes. It gives what the hello shows as a
 //! [`Question`], once, and waits; the adapter reads no more from the socket until the answer. [`Table`] is where sessions and their
-//! tokens are kept.
+//! tokens are kept; [`peer::Sessions`](crate::peer::Sessions) is such a table with a [`Peer`](crate::peer::Peer) in each seat. A socket
+//! that a peer lets go comes [back](Acceptor::part), to be told why and to be closed.
 //!
 //! ```
 //! use everlink::acceptor::{Acceptor, Config, Principal};
@@ -43,26 +44,30 @@
 
 mod config;
 mod lock;
+mod principal;
 mod secret;
 mod table;
 
 use core::time::Duration;
 
 pub use config::{Config, Sessions as SessionsConfig};
+pub use principal::{Full, Principal};
 pub use secret::Secret;
-pub use table::{Full, Principal, Seat, Seats, SessionId, Storage, Table, TokenBytes};
+pub use table::{Seat, Seats, SessionId, Storage, Table, TokenBytes};
 
 use crate::delivery::Greeting;
 use crate::link::{Action, Epoch, Event, Next};
 use crate::outbox::Kind;
 use crate::time::{Instant, micros};
-use crate::wire::native::{
-    self, Announced, Credentials, Envelope, Goodbye, HEAD_MAX, Hello, Item, Reader, code,
-};
+use crate::wire::Frame;
+use crate::wire::native::{self, Announced, Credentials, Envelope, Goodbye, Hello, Item, Reader, code};
 use secret::Ticket;
 
 /// The least that either end must take, as the wire says it.
 const SMALLEST_ENVELOPE: u32 = 1 << 10;
+
+/// A frame's head has room for so many bytes of a reason.
+const LONGEST_REASON: usize = 80;
 
 /// What reads the first frame of one socket.
 ///
@@ -83,7 +88,7 @@ enum Phase {
     /// The application was asked.
     Asked { until: Instant, arrival: Arrival },
     /// The socket is told why, and closed.
-    Parting { until: Instant, farewell: Farewell, stage: Stage },
+    Parting { until: Instant, goodbye: Goodbye<'static>, stage: Stage },
     /// It is dead, and the adapter is to drop it.
     Dead,
     /// It is somebody else's, or no more.
@@ -103,30 +108,23 @@ enum Stage {
     Closing,
 }
 
-/// What a goodbye says.
+/// How a socket is let go that belongs to no session, or to none any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Farewell {
-    pub(crate) code: u16,
-    /// In milliseconds; 0 if nothing is said.
-    pub(crate) retry_after: u32,
-    pub(crate) attempt: u32,
-    pub(crate) reason: &'static str,
+pub enum Parting {
+    /// It is dead: dropped without a word.
+    Abandon,
+    /// The other end has said goodbye, and closes.
+    Wait,
+    /// Its framing is broken: it is closed with this code, and no more is said.
+    Close(u16),
+    /// It is told why, then closed with that code.
+    Say(Goodbye<'static>),
 }
 
-impl Farewell {
-    pub(crate) fn new(code: u16, retry_after: Duration, reason: &'static str) -> Farewell {
-        let retry_after = u32::try_from(micros(retry_after).div_ceil(1000)).unwrap_or(u32::MAX);
-        Farewell { code, retry_after, attempt: 0, reason }
-    }
-
-    pub(crate) const fn envelope(&self) -> Envelope<'static> {
-        Envelope::Goodbye(Goodbye {
-            code: self.code,
-            retry_after: self.retry_after,
-            attempt: self.attempt,
-            reason: self.reason,
-        })
-    }
+/// A goodbye with these words; `retry_after` in whole milliseconds, rounded up.
+pub(crate) fn goodbye(code: u16, retry_after: Duration, reason: &'static str) -> Goodbye<'static> {
+    let retry_after = u32::try_from(micros(retry_after).div_ceil(1000)).unwrap_or(u32::MAX);
+    Goodbye { code, retry_after, attempt: 0, reason }
 }
 
 /// Who is there? For the application to find out from what the hello, or the request that opened the socket, shows.
@@ -205,7 +203,7 @@ impl Acceptor {
                 // What breaks the framing would not understand a goodbye.
                 match &mut self.phase {
                     Phase::Reading { .. } | Phase::Asked { .. } => {
-                        self.part(config, Farewell::new(code, Duration::ZERO, ""), Stage::Said);
+                        self.release(config, Parting::Close(code));
                     }
                     Phase::Parting { stage: stage @ (Stage::Mute | Stage::Asked), .. } => {
                         *stage = Stage::Said
@@ -243,9 +241,8 @@ impl Acceptor {
                 self.phase = Phase::Dead;
             }
             Phase::Asked { until, .. } if *until <= self.now => {
-                let farewell =
-                    Farewell::new(code::TRY_LATER, config.retry_after, "authentication takes too long");
-                self.part(config, farewell, Stage::Mute);
+                let words = "authentication takes too long";
+                self.release(config, Parting::Say(goodbye(code::TRY_LATER, config.retry_after, words)));
             }
             Phase::Reading { .. }
             | Phase::Asked { .. }
@@ -268,7 +265,7 @@ impl Acceptor {
     }
 
     /// The application does not let it in: with [`code::UNAUTHENTICATED`], or a code of its own (1000 to 4999; another one
-    /// counts as that). The reason has at most 123 bytes, or none is given.
+    /// counts as that). A reason of more than 80 bytes is left out.
     pub fn refuse(
         &mut self,
         config: &Config,
@@ -280,8 +277,15 @@ impl Acceptor {
         self.now = self.now.max(now);
         if matches!(self.phase, Phase::Asked { .. }) {
             let code = if (1000..5000).contains(&code) { code } else { code::UNAUTHENTICATED };
-            let reason = if reason.len() <= native::Limit::REASON { reason } else { "" };
-            self.part(config, Farewell::new(code, retry_after, reason), Stage::Mute);
+            self.release(config, Parting::Say(goodbye(code, retry_after, reason)));
+        }
+    }
+
+    /// The socket, which was a session's, is let go.
+    pub fn part(&mut self, config: &Config, now: Instant, parting: Parting) {
+        self.now = self.now.max(now);
+        if self.is_done() {
+            self.release(config, parting);
         }
     }
 
@@ -297,9 +301,9 @@ impl Acceptor {
                 *stage = Stage::Asked;
                 Next::Do(Action::Flush { epoch })
             }
-            Phase::Parting { stage: stage @ Stage::Said, farewell, .. } => {
+            Phase::Parting { stage: stage @ Stage::Said, goodbye, .. } => {
                 *stage = Stage::Closing;
-                Next::Do(Action::Close { epoch, code: farewell.code })
+                Next::Do(Action::Close { epoch, code: goodbye.code })
             }
             Phase::Reading { .. } | Phase::Asked { .. } | Phase::Parting { .. } | Phase::Gone => {
                 self.deadline().map_or(Next::Idle, Next::Wait)
@@ -324,15 +328,14 @@ impl Acceptor {
         matches!(self.phase, Phase::Gone)
     }
 
-    /// Writes the next frame for the socket to `out` and gives its length: the goodbye. The adapter calls it after
-    /// [`Action::Flush`]; [`HEAD_MAX`] bytes are enough.
-    pub fn pull(&mut self, out: &mut [u8; HEAD_MAX]) -> Option<usize> {
-        let Phase::Parting { farewell, stage: stage @ (Stage::Mute | Stage::Asked), .. } = &mut self.phase
+    /// The next frame for the socket: the goodbye. The adapter calls it after [`Action::Flush`].
+    pub fn pull(&mut self) -> Option<Frame<'static>> {
+        let Phase::Parting { goodbye, stage: stage @ (Stage::Mute | Stage::Asked), .. } = &mut self.phase
         else {
             return None;
         };
         *stage = Stage::Said;
-        farewell.envelope().encode(out).ok()
+        Some(Frame::enveloped(&Envelope::Goodbye(*goodbye)))
     }
 
     fn frame<'f>(&mut self, config: &Config, kind: Kind, data: &'f [u8]) -> Option<Question<'f>> {
@@ -384,11 +387,25 @@ impl Acceptor {
     }
 
     fn violation(&mut self, config: &Config, code: u16, reason: &'static str) {
-        self.part(config, Farewell::new(code, Duration::ZERO, reason), Stage::Mute);
+        self.release(config, Parting::Say(goodbye(code, Duration::ZERO, reason)));
     }
 
-    fn part(&mut self, config: &Config, farewell: Farewell, stage: Stage) {
+    fn release(&mut self, config: &Config, parting: Parting) {
         let until = self.now + config.close_timeout;
-        self.phase = Phase::Parting { until, farewell, stage };
+        self.phase = match parting {
+            Parting::Abandon => Phase::Dead,
+            Parting::Wait => {
+                let goodbye = goodbye(code::NORMAL, Duration::ZERO, "");
+                Phase::Parting { until, goodbye, stage: Stage::Closing }
+            }
+            Parting::Close(code) => {
+                let goodbye = goodbye(code, Duration::ZERO, "");
+                Phase::Parting { until, goodbye, stage: Stage::Said }
+            }
+            Parting::Say(goodbye) => {
+                let reason = if goodbye.reason.len() <= LONGEST_REASON { goodbye.reason } else { "" };
+                Phase::Parting { until, goodbye: Goodbye { reason, ..goodbye }, stage: Stage::Mute }
+            }
+        };
     }
 }

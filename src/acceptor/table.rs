@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   free ── enter ──► attached ◄── attach ── detached, the one that has been so for longest first
-//!    ▲                    └───── detach ────────► │
-//!    └────────────────────── remove ──────────────┘
+//!    ▲                    │──── detach ─────────►│
+//!    │                    └──── retire ──► over  │
+//!    └──────────────────── remove ──────────┴────┘
 //! ```
 //!
 //! Each seat of the table holds one session, with a value of the caller's. A token names its seat, principals are found by a hash
@@ -12,73 +13,23 @@
 
 use core::fmt;
 use core::marker::PhantomData;
-use core::num::NonZeroU64;
 
 use super::config::Sessions as Config;
 use super::lock::{Lock, Pass};
+use super::principal::Principal;
 use super::secret::{Secret, Ticket};
 use crate::time::Instant;
 
 /// No seat.
-const NIL: u32 = u32::MAX;
-
-/// Who the application says that the client is. A session belongs to one principal, and only that one resumes it.
-///
-/// ```
-/// use everlink::acceptor::Principal;
-///
-/// assert_ne!(Principal::new(0), Principal::ANYONE);
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(
-    feature = "serde",
-    derive(serde::Serialize, serde::Deserialize),
-    serde(from = "Option<u64>", into = "Option<u64>")
-)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Principal(Option<NonZeroU64>);
-
-impl Principal {
-    /// What all clients are that were not asked who they are: only the token keeps their sessions apart, and there is no
-    /// limit on how many of them there are but that on all.
-    pub const ANYONE: Principal = Principal(None);
-
-    /// The principal of this number: the application's own for its user. Two that must be kept apart need different numbers (the
-    /// only two that make the same principal are `u64::MAX` and `u64::MAX - 1`).
-    #[must_use]
-    pub const fn new(number: u64) -> Principal {
-        Principal(Some(NonZeroU64::MIN.saturating_add(number)))
-    }
-
-    /// The number that it was made from.
-    #[must_use]
-    pub const fn number(self) -> Option<u64> {
-        match self.0 {
-            Some(shifted) => Some(shifted.get() - 1),
-            None => None,
-        }
-    }
-}
-
-impl From<Option<u64>> for Principal {
-    fn from(number: Option<u64>) -> Principal {
-        number.map_or(Principal::ANYONE, Principal::new)
-    }
-}
-
-impl From<Principal> for Option<u64> {
-    fn from(principal: Principal) -> Option<u64> {
-        principal.number()
-    }
-}
+pub(super) const NIL: u32 = u32::MAX;
 
 /// Names a session of one table, for as long as the table lives: a seat is used again, its name is not. No secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SessionId {
-    seat: u32,
-    generation: u32,
+    pub(super) seat: u32,
+    pub(super) generation: u32,
 }
 
 impl SessionId {
@@ -86,6 +37,12 @@ impl SessionId {
     #[must_use]
     pub const fn number(self) -> u64 {
         (self.generation as u64) << 32 | self.seat as u64
+    }
+
+    /// The seat that it has: no two sessions of one table have the same at the same time.
+    #[must_use]
+    pub const fn seat(self) -> u32 {
+        self.seat
     }
 }
 
@@ -95,58 +52,31 @@ impl fmt::Display for SessionId {
     }
 }
 
-/// Which limit leaves no room for another session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum Full {
-    /// That of all sessions, and each is on a socket.
-    Sessions,
-    /// That of the sessions of one principal, and each is on a socket.
-    Principal,
-}
-
-impl fmt::Display for Full {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.words())
-    }
-}
-
-impl core::error::Error for Full {}
-
-impl Full {
-    /// The reason that a goodbye gives.
-    pub(crate) const fn words(self) -> &'static str {
-        match self {
-            Full::Sessions => "too many sessions",
-            Full::Principal => "too many sessions of one principal",
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+pub(super) enum Stage {
     Free,
     Attached,
     Detached,
+    /// Nobody comes back to it. In the ring of the detached ones, in front.
+    Over,
 }
 
 /// Room for one session.
 #[derive(Debug)]
 pub struct Seat<V> {
-    value: Option<V>,
-    lock: Lock,
+    pub(super) value: Option<V>,
+    pub(super) lock: Lock,
     /// Since when it is detached.
-    since: Instant,
-    generation: u32,
+    pub(super) since: Instant,
+    pub(super) generation: u32,
     /// Those around it in the ring of the detached ones. In a free seat `next` is the next free one.
-    prev: u32,
-    next: u32,
+    pub(super) prev: u32,
+    pub(super) next: u32,
     /// The first seat whose principal belongs in the bucket that has the number of *this* seat.
-    bucket: u32,
+    pub(super) bucket: u32,
     /// The next seat in the bucket that the principal of this seat belongs in.
-    chain: u32,
-    stage: Stage,
+    pub(super) chain: u32,
+    pub(super) stage: Stage,
 }
 
 impl<V> Seat<V> {
@@ -187,7 +117,7 @@ pub type Storage<V> = PhantomData<V>;
 /// let mut table = Table::with_capacity(8, 7);
 /// let (ann, bob) = (Principal::new(1), Principal::new(2));
 ///
-/// let id = table.enter(&config, now, ann, Secret::new([1; 16]), "a session").unwrap();
+/// let id = table.enter(&config, now, ann, Secret::new([1; 16]), |_| "a session").unwrap();
 /// let token = table.token(id).unwrap();
 /// table.detach(now, id); // the socket died
 ///
@@ -197,15 +127,15 @@ pub type Storage<V> = PhantomData<V>;
 /// ```
 #[derive(Debug)]
 pub struct Table<V, T = Storage<V>> {
-    seats: T,
+    pub(super) seats: T,
     /// Mixed into the hashes of principals, so that nobody can know which ones meet.
-    seed: u64,
+    pub(super) seed: u64,
     /// The seat that was left last.
     free: u32,
     /// Seats from here on never had anybody.
     fresh: u32,
-    occupied: u32,
-    detached: u32,
+    pub(super) occupied: u32,
+    pub(super) detached: u32,
     /// The one that was detached last; the one after it in the ring has been so for longest.
     tail: u32,
     value: PhantomData<V>,
@@ -321,66 +251,38 @@ impl<V, T: Seats<V>> Table<V, T> {
 
     /// All sessions, in the order of their seats.
     pub fn ids(&self) -> impl Iterator<Item = SessionId> {
-        self.seats.as_ref().iter().zip(0..self.fresh).filter_map(|(seat, index)| {
-            (seat.stage != Stage::Free).then_some(SessionId { seat: index, generation: seat.generation })
+        core::iter::successors(self.next_from(0), |id| self.next_from(id.seat + 1))
+    }
+
+    /// The first session whose seat has this number or a higher one.
+    pub(crate) fn next_from(&self, seat: u32) -> Option<SessionId> {
+        (seat..self.fresh).find_map(|index| {
+            let seat = self.seat(index).filter(|seat| seat.stage != Stage::Free)?;
+            Some(SessionId { seat: index, generation: seat.generation })
         })
-    }
-
-    // Is there room?
-
-    /// Which session has to go before this principal may have another one: `None` if there is room. Only one that is on no socket
-    /// goes: if the principal has as many as it may, its own that has been so for longest; else the one of all.
-    ///
-    /// # Errors
-    /// If none may go.
-    pub fn crowds(&self, config: &Config, principal: Principal) -> Result<Option<SessionId>, Full> {
-        if principal != Principal::ANYONE {
-            let (mut count, mut oldest) = (0, None);
-            for (index, seat) in self.of_principal(principal) {
-                count += 1;
-                if seat.stage == Stage::Detached && oldest.is_none_or(|(since, _)| seat.since < since) {
-                    oldest = Some((seat.since, SessionId { seat: index, generation: seat.generation }));
-                }
-            }
-            if count >= config.per_principal {
-                return oldest.map(|(_, id)| Some(id)).ok_or(Full::Principal);
-            }
-        }
-        if self.occupied < config.count.min(self.capacity()) {
-            return Ok(None);
-        }
-        self.first_detached().map(Some).ok_or(Full::Sessions)
-    }
-
-    /// The session that has to go because too many are on no socket: the one that has been so for longest.
-    #[must_use]
-    pub fn excess(&self, config: &Config) -> Option<SessionId> {
-        self.first_detached().filter(|_| self.detached > config.detached)
     }
 
     // What becomes of a session?
 
-    /// A new session, on a socket, that this secret proves.
-    ///
-    /// # Errors
-    /// Hands the value back if there is no free seat, or the principal has as many as it may: see [`crowds`](Table::crowds).
+    /// A new session, on a socket, that this secret proves. `None` if there is no free seat, or the principal has as many as it
+    /// may: see [`crowds`](Table::crowds).
     pub fn enter(
         &mut self,
         config: &Config,
         now: Instant,
         principal: Principal,
         secret: Secret,
-        value: V,
-    ) -> Result<SessionId, V> {
-        let Ok(None) = self.crowds(config, principal) else { return Err(value) };
+        value: impl FnOnce(SessionId) -> V,
+    ) -> Option<SessionId> {
+        let Ok(None) = self.crowds(config, principal) else { return None };
         let reused = self.free != NIL;
         let index = if reused { self.free } else { self.fresh };
-        let Some(seat) = self.seat_mut(index) else { return Err(value) };
+        let seat = self.seat_mut(index)?;
         let next_free = seat.next;
-        seat.value = Some(value);
+        let id = SessionId { seat: index, generation: seat.generation };
+        seat.value = Some(value(id));
         seat.lock = Lock::new(principal, Pass::new(secret, now));
         seat.stage = Stage::Attached;
-        let id = SessionId { seat: index, generation: seat.generation };
         if reused {
             self.free = next_free;
         } else {
@@ -388,7 +290,7 @@ impl<V, T: Seats<V>> Table<V, T> {
         }
         self.occupied += 1;
         self.enlist(index, principal);
-        Ok(id)
+        Some(id)
     }
 
     /// A hello with this token was accepted: the session is on a socket. If it was the latest token, older ones are good no more.
@@ -403,16 +305,40 @@ impl<V, T: Seats<V>> Table<V, T> {
 
     /// The session is on no socket from now on.
     pub fn detach(&mut self, now: Instant, id: SessionId) {
-        let tail = self.tail;
-        let latest = self.seat(tail).map_or(now, |seat| seat.since.max(now));
-        let head = self.seat(tail).map_or(id.seat, |seat| seat.next);
-        let Some(seat) = self.of_mut(id).filter(|seat| seat.stage == Stage::Attached) else { return };
-        seat.stage = Stage::Detached;
-        seat.since = latest;
-        (seat.prev, seat.next) = (if tail == NIL { id.seat } else { tail }, head);
-        self.link(tail, head, id.seat);
-        self.tail = id.seat;
+        // The ring is in the order of time, even if that runs backwards.
+        let latest = self.seat(self.tail).map_or(now, |seat| seat.since.max(now));
+        if self.leave_socket(id, Stage::Detached, latest) {
+            self.tail = id.seat;
+        }
+    }
+
+    /// Nobody comes back to the session, on a socket or not: no token opens it any more, and it is [expired](Table::expired).
+    pub fn retire(&mut self, now: Instant, id: SessionId) {
+        self.unlink(id);
+        if self.leave_socket(id, Stage::Over, now)
+            && let Some(seat) = self.of_mut(id)
+        {
+            seat.lock.shut();
+        }
+    }
+
+    /// Attached → detached or over, between the tail of the ring and its head.
+    fn leave_socket(&mut self, id: SessionId, stage: Stage, since: Instant) -> bool {
+        let tail = if self.tail == NIL { id.seat } else { self.tail };
+        let head = self.seat(self.tail).map_or(id.seat, |seat| seat.next);
+        let Some(seat) = self.of_mut(id).filter(|seat| seat.stage == Stage::Attached) else { return false };
+        (seat.stage, seat.since, seat.prev, seat.next) = (stage, since, tail, head);
+        if let Some(seat) = self.seat_mut(tail) {
+            seat.next = id.seat;
+        }
+        if let Some(seat) = self.seat_mut(head) {
+            seat.prev = id.seat;
+        }
+        if self.tail == NIL {
+            self.tail = id.seat;
+        }
         self.detached += 1;
+        true
     }
 
     /// Whether the session should get another token: the latest one has reached half of its life.
@@ -465,25 +391,26 @@ impl<V, T: Seats<V>> Table<V, T> {
         value
     }
 
-    /// The first session that has been on no socket for too long at `now`.
+    /// A session that is to end: one that was [retired](Table::retire), or has been on no socket for too long at `now`.
     #[must_use]
     pub fn expired(&self, config: &Config, now: Instant) -> Option<SessionId> {
         self.first_detached().filter(|_| self.next_expiry(config).is_some_and(|at| at <= now))
     }
 
-    /// When the next one will have been.
+    /// When the next one is to end.
     #[must_use]
     pub fn next_expiry(&self, config: &Config) -> Option<Instant> {
-        Some(self.of(self.first_detached()?)?.since + config.keep)
+        let seat = self.of(self.first_detached()?)?;
+        Some(if seat.stage == Stage::Over { seat.since } else { seat.since + config.keep })
     }
 
     // Seats.
 
-    fn seat(&self, index: u32) -> Option<&Seat<V>> {
+    pub(super) fn seat(&self, index: u32) -> Option<&Seat<V>> {
         if index < self.capacity() { self.seats.as_ref().get(index as usize) } else { None }
     }
 
-    fn seat_mut(&mut self, index: u32) -> Option<&mut Seat<V>> {
+    pub(super) fn seat_mut(&mut self, index: u32) -> Option<&mut Seat<V>> {
         if index < self.capacity() { self.seats.as_mut().get_mut(index as usize) } else { None }
     }
 
@@ -495,24 +422,14 @@ impl<V, T: Seats<V>> Table<V, T> {
         self.seat_mut(id.seat).filter(|seat| seat.stage != Stage::Free && seat.generation == id.generation)
     }
 
-    fn first_detached(&self) -> Option<SessionId> {
+    pub(super) fn first_detached(&self) -> Option<SessionId> {
         let head = self.seat(self.tail)?.next;
         Some(SessionId { seat: head, generation: self.seat(head)?.generation })
     }
 
-    /// Makes two seats of the ring neighbours of what stands between them.
-    fn link(&mut self, before: u32, after: u32, between: u32) {
-        if let Some(seat) = self.seat_mut(before) {
-            seat.next = between;
-        }
-        if let Some(seat) = self.seat_mut(after) {
-            seat.prev = between;
-        }
-    }
-
-    /// Detached → attached.
+    /// Detached or over → attached.
     fn unlink(&mut self, id: SessionId) {
-        let Some(seat) = self.of_mut(id).filter(|seat| seat.stage == Stage::Detached) else { return };
+        let Some(seat) = self.of_mut(id).filter(|seat| seat.stage != Stage::Attached) else { return };
         seat.stage = Stage::Attached;
         let (prev, next) = (seat.prev, seat.next);
         if let Some(seat) = self.seat_mut(prev) {
@@ -525,58 +442,5 @@ impl<V, T: Seats<V>> Table<V, T> {
             self.tail = if prev == id.seat { NIL } else { prev };
         }
         self.detached -= 1;
-    }
-
-    // Principals.
-
-    /// The sessions of a principal. The bound never binds; it ends the loop whatever is wrong.
-    fn of_principal(&self, principal: Principal) -> impl Iterator<Item = (u32, &Seat<V>)> {
-        let first = self.seat(self.bucket(principal)).map_or(NIL, |seat| seat.bucket);
-        core::iter::successors(self.seat(first).map(|seat| (first, seat)), |(_, seat)| {
-            self.seat(seat.chain).map(|next| (seat.chain, next))
-        })
-        .take(self.occupied as usize)
-        .filter(move |(_, seat)| seat.lock.principal == principal)
-    }
-
-    fn enlist(&mut self, index: u32, principal: Principal) {
-        if principal == Principal::ANYONE {
-            return;
-        }
-        let bucket = self.bucket(principal);
-        let first = self.seat_mut(bucket).map_or(NIL, |seat| core::mem::replace(&mut seat.bucket, index));
-        if let Some(seat) = self.seat_mut(index) {
-            seat.chain = first;
-        }
-    }
-
-    fn delist(&mut self, index: u32, principal: Principal) {
-        if principal == Principal::ANYONE {
-            return;
-        }
-        let bucket = self.bucket(principal);
-        let chain = self.seat(index).map_or(NIL, |seat| seat.chain);
-        let Some(head) = self.seat_mut(bucket) else { return };
-        if head.bucket == index {
-            head.bucket = chain;
-            return;
-        }
-        let mut before = head.bucket;
-        for _ in 0..self.occupied {
-            let Some(seat) = self.seat_mut(before) else { return };
-            if seat.chain == index {
-                seat.chain = chain;
-                return;
-            }
-            before = seat.chain;
-        }
-    }
-
-    /// Multiplicative hashing, twice, with the seed between.
-    fn bucket(&self, principal: Principal) -> u32 {
-        let number = principal.0.map_or(0, NonZeroU64::get);
-        let mixed = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.seed;
-        let hash = (mixed ^ (mixed >> 32)).wrapping_mul(0xD6E8_FEB8_6659_FD93) >> 32;
-        ((hash * u64::from(self.capacity())) >> 32) as u32
     }
 }

@@ -178,6 +178,15 @@ impl Acceptor {
         Acceptor { epoch, now, received: 0, phase }
     }
 
+    /// A socket that was a session's is to be let go: as [`part`](Acceptor::part), where the acceptor that admitted it is no
+    /// more.
+    #[must_use]
+    pub fn parting(config: &Config, now: Instant, epoch: Epoch, parting: Parting) -> Acceptor {
+        let mut acceptor = Acceptor { epoch, now, received: 0, phase: Phase::Gone };
+        acceptor.release(config, parting);
+        acceptor
+    }
+
     /// Which socket it is.
     #[must_use]
     pub const fn epoch(&self) -> Epoch {

@@ -322,6 +322,12 @@ impl<V, T: Seats<V>> Table<V, T> {
         }
     }
 
+    /// Whether it was [retired](Table::retire).
+    #[must_use]
+    pub fn is_over(&self, id: SessionId) -> bool {
+        self.of(id).is_some_and(|seat| seat.stage == Stage::Over)
+    }
+
     /// Attached → detached or over, between the tail of the ring and its head.
     fn leave_socket(&mut self, id: SessionId, stage: Stage, since: Instant) -> bool {
         let tail = if self.tail == NIL { id.seat } else { self.tail };

@@ -7,7 +7,7 @@ use crate::acceptor::Parting;
 use crate::link::Epoch;
 use crate::session::{Attachment, Session, Small};
 use crate::time::Instant;
-use crate::wire::native::{Announced, Goodbye, code};
+use crate::wire::native::{Announced, Goodbye, Limit, code};
 use crate::{acceptor, delivery};
 
 /// What a peer keeps of one client: 168 bytes, whether it is there and idle, or gone. Its messages are in the arena, its
@@ -43,12 +43,17 @@ pub(super) enum Parted {
     Dead,
     Leaving,
     Broken(u16),
-    Told { code: u16, retry_after: u32 },
+    Told { code: u16, retry_after: u32, limit: Option<Limit> },
 }
 
 impl Parted {
     pub(super) fn told(code: u16, retry_after: Duration) -> Parted {
-        Parted::Told { code, retry_after: acceptor::goodbye(code, retry_after, "").retry_after }
+        Parted::Told { code, retry_after: acceptor::goodbye(code, retry_after, "").retry_after, limit: None }
+    }
+
+    /// It broke the protocol in the way that this code names.
+    pub(super) const fn violation(code: u16, limit: Option<Limit>) -> Parted {
+        Parted::Told { code, retry_after: 0, limit }
     }
 
     /// What the one who takes the socket back does with it.
@@ -57,21 +62,27 @@ impl Parted {
             Parted::Dead => Parting::Abandon,
             Parted::Leaving => Parting::Wait,
             Parted::Broken(code) => Parting::Close(code),
-            Parted::Told { code, retry_after } => {
-                Parting::Say(Goodbye { code, retry_after, attempt: 0, reason: words(code) })
+            Parted::Told { code, retry_after, limit } => {
+                Parting::Say(Goodbye { code, retry_after, attempt: 0, reason: words(code, limit) })
             }
         }
     }
 }
 
 /// For people.
-const fn words(code: u16) -> &'static str {
-    match code {
-        code::IMPOSSIBLE_COUNT => "a count that cannot be true",
-        code::TOO_SLOW => "too slow",
-        code::RESTART => "restart",
-        code::EXPIRED => "credentials have expired",
-        _ => "",
+const fn words(code: u16, limit: Option<Limit>) -> &'static str {
+    match (code, limit) {
+        (_, Some(Limit::Envelope)) => "the envelope is too long",
+        (_, Some(Limit::Channel)) => "the channel name is too long",
+        (_, Some(Limit::Name)) => "the request name is too long",
+        (_, Some(Limit::Reason)) => "the reason is too long",
+        (_, Some(Limit::Token)) => "the token is too long",
+        (_, Some(Limit::Credentials)) => "the credentials are too long",
+        (code::IMPOSSIBLE_COUNT, None) => "a count that cannot be true",
+        (code::TOO_SLOW, None) => "too slow",
+        (code::RESTART, None) => "restart",
+        (code::EXPIRED, None) => "credentials have expired",
+        (_, None) => "",
     }
 }
 

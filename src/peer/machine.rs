@@ -1,13 +1,13 @@
 //! What happens to a peer: what its socket says, what time does, what the application wants.
 
 use super::config::{Config, Slow};
-use super::core::{Beat, Core, Flags, Open, Parted, Socket};
+use super::core::{Core, Flags, Open, Parted, Socket};
 use super::sessions::Counts;
 use crate::link::{Epoch, Event};
 use crate::outbox::{Arena, Kind, Message, MessageId, Refused, RefusedReason, Settlement, Slots};
 use crate::session::{Context, Deliveries, Reading, Role, Step};
 use crate::time::Instant;
-use crate::wire::native::{Envelope, code, tag};
+use crate::wire::native::{DecodeError, Envelope, Limit, Problem, Reader, code, tag};
 
 /// A peer while something is done to it.
 pub(super) struct Machine<'a, P, S> {
@@ -99,8 +99,8 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
                     }
                 }
                 // There is one hello on a socket, and the acceptor has read it.
-                Step::Control(Envelope::Hello(_)) => parted = Some(violation(code::PROTOCOL)),
-                Step::Refused(code) => parted = Some(violation(code)),
+                Step::Control(Envelope::Hello(_)) => parted = Some(Parted::violation(code::PROTOCOL, None)),
+                Step::Refused(code) => parted = Some(Parted::violation(code, Self::limit(self.config, data))),
                 // A pong is a sign of life and nothing else; what is for the application is among the deliveries; what counts,
                 // or is for clients, does not come as a step.
                 Step::Control(
@@ -133,7 +133,15 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
 
     fn violated(&mut self, code: u16) {
         self.counts.violations += 1;
-        self.release(violation(code));
+        self.release(Parted::violation(code, None));
+    }
+
+    /// Which limit a frame that was refused has passed, if it is that.
+    fn limit(config: &Config, data: &[u8]) -> Option<Limit> {
+        Reader::new(data, &config.acceptor.limits).find_map(|item| match item {
+            Err(DecodeError { problem: Problem::Limit(limit), .. }) => Some(limit),
+            Ok(_) | Err(_) => None,
+        })
     }
 
     /// The socket is the session's no more: whoever carries it is to let it go in this way.
@@ -169,17 +177,6 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
         }
         (result, Fate::Stays)
     }
-
-    /// Writes down that a ping, a pong or a renewal is on its way.
-    pub(super) const fn said(open: &mut Open) {
-        if matches!(open.beat, Beat::Asking) {
-            open.beat = Beat::Asked;
-        }
-    }
-}
-
-fn violation(code: u16) -> Parted {
-    Parted::told(code, core::time::Duration::ZERO)
 }
 
 /// The column "from" of the table of envelopes in `docs/protocol.md`: what a server's application may send. 0 is a message.

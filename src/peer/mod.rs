@@ -70,7 +70,7 @@ use self::core::{Parted, Socket};
 use crate::acceptor::{Parting, Seats, SessionId};
 use crate::link::{Epoch, Event};
 use crate::outbox::{self, Message, MessageId, Refused, RefusedReason, Settlement, Slots};
-use crate::session::Deliveries;
+pub use crate::session::{Deliveries, Delivery};
 use crate::time::Instant;
 use crate::wire::Frame;
 use crate::wire::native::Token;
@@ -188,15 +188,15 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
 
     /// When the peer wants to be woken if nothing happens before.
     #[must_use]
-    pub fn deadline(&mut self) -> Option<Instant> {
+    pub fn deadline(&self) -> Option<Instant> {
         self.wake().map(|(at, _)| at)
     }
 
     /// When there will be something to do if nothing happens before, and why.
     #[must_use]
-    pub fn wake(&mut self) -> Option<(Instant, Wake)> {
-        let renewal = self.renewal();
-        self.machine()?.wake(renewal)
+    pub fn wake(&self) -> Option<(Instant, Wake)> {
+        let Sessions { config, now, arena, .. } = &*self.sessions;
+        outputs::wake(self.core()?, config, arena, *now, self.renewal())
     }
 
     /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls

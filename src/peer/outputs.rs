@@ -1,9 +1,9 @@
 //! What a peer wants: what is to be done, until when there is nothing, and the frames that leave.
 
-use super::core::{Beat, Flags, Open, Socket};
+use super::core::{Beat, Core, Flags, Open, Socket};
 use super::machine::Machine;
-use super::{Action, Wake};
-use crate::outbox::Slots;
+use super::{Action, Config, Wake};
+use crate::outbox::{Arena, Slots};
 use crate::time::Instant;
 use crate::wire::native::{Envelope, Token, VERSION, Welcome};
 use crate::wire::{Frame, Opcode};
@@ -45,20 +45,6 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
         self.core.session.outbox.next_settlement(self.arena).map(Action::Settled)
     }
 
-    /// The earliest timer.
-    pub(super) fn wake(&self, renewal: Option<Instant>) -> Option<(Instant, Wake)> {
-        let expiry = self.core.session.outbox.next_expiry(self.arena).map(|at| (at, Wake::Expiry));
-        let Socket::Open(open) = &self.core.socket else { return expiry };
-        let beat = open.beat_at(&self.config.heartbeat, self.now).map(|at| (at, Wake::Heartbeat));
-        // What is due is there to be pulled.
-        let timeout = self.config.delivery.ack_timeout;
-        let ack = self.core.session.next(&open.attachment(self.now), self.now, timeout);
-        let ack = ack.map(|(at, _)| (at, Wake::Ack)).filter(|_| !open.flags.has(Flags::WELCOME));
-        let asked = open.flags.has(Flags::RENEWAL_ASKED | Flags::WELCOME);
-        let renewal = renewal.filter(|_| !asked).map(|at| (at, Wake::Renewal));
-        [expiry, beat, ack, renewal].into_iter().flatten().min_by_key(|(at, _)| *at)
-    }
-
     pub(super) fn pull(self, epoch: crate::link::Epoch, lent: &Lent<'_>) -> Option<Frame<'a>> {
         let cx = self.context();
         let Socket::Open(open) = &mut self.core.socket else { return None };
@@ -82,6 +68,7 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
             }));
             return Some(frame);
         }
+        session.outbox.expire(self.arena, self.now);
         let mut attachment = open.attachment(self.now);
         let frame = if open.speaks() {
             let mut frame = Frame::new(Opcode::Binary, &[]);
@@ -107,6 +94,25 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
         }
         frame
     }
+}
+
+/// The earliest timer.
+pub(super) fn wake<P, S: Slots<P>>(
+    core: &Core,
+    config: &Config,
+    arena: &Arena<P, S>,
+    now: Instant,
+    renewal: Option<Instant>,
+) -> Option<(Instant, Wake)> {
+    let expiry = core.session.outbox.next_expiry(arena).map(|at| (at, Wake::Expiry));
+    let Socket::Open(open) = &core.socket else { return expiry };
+    let beat = open.beat_at(&config.heartbeat, now).map(|at| (at, Wake::Heartbeat));
+    // What is due is there to be pulled.
+    let ack = core.session.next(&open.attachment(now), now, config.delivery.ack_timeout);
+    let ack = ack.map(|(at, _)| (at, Wake::Ack)).filter(|_| !open.flags.has(Flags::WELCOME));
+    let asked = open.flags.has(Flags::RENEWAL_ASKED | Flags::WELCOME);
+    let renewal = renewal.filter(|_| !asked).map(|at| (at, Wake::Renewal));
+    [expiry, beat, ack, renewal].into_iter().flatten().min_by_key(|(at, _)| *at)
 }
 
 impl Open {

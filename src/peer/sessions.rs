@@ -71,6 +71,9 @@ pub struct Admitted {
     pub session: SessionId,
     /// Whether that is the one of before; if so, it goes on as if nothing had happened.
     pub resumed: bool,
+    /// The session that it takes the place of, because the counts of that one could not be true: it is no more, and what waited in
+    /// it waits in the new one.
+    pub replaced: Option<SessionId>,
     /// The socket that had the session until now, and how to let it go.
     pub superseded: Option<(Epoch, Parting)>,
 }
@@ -154,6 +157,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
             return Err(acceptor::goodbye(code::INTERNAL, Duration::ZERO, ""));
         };
         let mut session = id;
+        core.session.outbox.expire(&mut self.arena, now);
         let resumed = match core.session.take_over(&mut self.arena, arrival.greeting, None) {
             Ok(_) => true,
             Err(Refusal::Overtaken) => {
@@ -188,7 +192,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
             self.counts.restarted += 1;
             session = self.table.replace(now, id, secret).unwrap_or(id);
         }
-        Ok(Admitted { session, resumed, superseded })
+        let replaced = (!resumed).then_some(id);
+        Ok(Admitted { session, resumed, replaced, superseded })
     }
 
     /// A hello without a token that is good.
@@ -223,7 +228,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
             return Err(acceptor::goodbye(code::INTERNAL, Duration::ZERO, ""));
         };
         self.counts.opened += 1;
-        Ok(Admitted { session, resumed: false, superseded: None })
+        Ok(Admitted { session, resumed: false, replaced: None, superseded: None })
     }
 
     /// A client, to be told what its socket does and to be sent messages; `None` if the session has ended.
@@ -262,6 +267,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     pub fn expire(&mut self, now: Instant, mut told: impl FnMut(Told)) {
         self.pass(now);
         while let Some(id) = self.table.expired(&self.config.acceptor.sessions, self.now) {
+            self.counts.expired += u64::from(!self.table.is_over(id));
             self.bury(id, &mut told);
         }
         while let Some(id) = self.table.excess(&self.config.acceptor.sessions) {

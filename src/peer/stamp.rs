@@ -7,14 +7,14 @@ use crate::time::Instant;
 /// A point in time that is near: whole milliseconds, rounded up, modulo 2³². It is understood as the one of that number that is
 /// less than 24 days from now. A server has a million peers, and each keeps two.
 ///
-/// 0 stands for 1, so that an `Option<Stamp>` has four bytes, too.
+/// Shifted by one, and 0 stands for 1, so that an `Option<Stamp>` has four bytes, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(NonZeroU32);
 
 impl Stamp {
     pub(super) const fn new(instant: Instant) -> Stamp {
         let millis = instant.micros().div_ceil(1000) as u32;
-        Stamp(match NonZeroU32::new(millis) {
+        Stamp(match NonZeroU32::new(millis.wrapping_add(1)) {
             Some(millis) => millis,
             None => NonZeroU32::MIN,
         })
@@ -23,7 +23,7 @@ impl Stamp {
     /// The instant that it stands for.
     pub(super) const fn near(self, now: Instant) -> Instant {
         let now = now.micros() / 1000;
-        let distance = self.0.get().wrapping_sub(now as u32) as i32;
+        let distance = (self.0.get() - 1).wrapping_sub(now as u32) as i32;
         Instant::from_millis(now.saturating_add_signed(distance as i64))
     }
 }

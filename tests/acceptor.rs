@@ -2,6 +2,8 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
+mod sessions;
+
 use core::time::Duration;
 
 use everlink::acceptor::{Acceptor, Config, Principal, Question};
@@ -316,12 +318,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: Some(Box::new(proptest::test_runner::FileFailurePersistence::Direct(
-            "proptest-regressions/acceptor.txt",
-        ))),
-        ..ProptestConfig::with_cases(600)
-    })]
+    #![proptest_config(sessions::proptest_config("proptest-regressions/acceptor.txt", 600))]
 
     /// Whatever comes and whenever it is drained: it is asked at most once, closed at most once, abandoned at most once and
     /// then silent, draining ends, after a drain the deadline is later, and in the end the socket is gone.

@@ -3,6 +3,8 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
+mod sessions;
+
 use core::time::Duration;
 
 use everlink::acceptor::{
@@ -282,12 +284,7 @@ fn step() -> impl Strategy<Value = Step> {
 const LIFE: u64 = 100;
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: Some(Box::new(proptest::test_runner::FileFailurePersistence::Direct(
-            "proptest-regressions/acceptor_sessions.txt",
-        ))),
-        ..ProptestConfig::with_cases(600)
-    })]
+    #![proptest_config(sessions::proptest_config("proptest-regressions/acceptor_sessions.txt", 600))]
 
     #[test]
     fn it_answers_as_a_table_that_searches_everything(

@@ -112,3 +112,24 @@ fn only_what_servers_say_is_accepted() {
         assert_eq!(sent.map(|_| ()), if good { Ok(()) } else { Err(RefusedReason::Tag) }, "{what:#x}");
     }
 }
+
+#[test]
+fn what_has_grown_too_old_while_the_adapter_was_busy_is_not_sent() {
+    use everlink::peer::{Action, Input, Next};
+    let (mut server, _) = connected("ann", |_| ());
+    let mut bob = sessions::Client::new("bob");
+    let number = server.connect(&mut bob);
+    talk(&mut server, number, &mut bob);
+    let (ann, bob) = (server.id("ann"), server.id("bob"));
+    let brief = Message::text(b"brief".to_vec()).with_ttl(core::time::Duration::from_millis(5));
+    let mut peer = server.sessions.peer(bob).unwrap();
+    peer.send(server.now, brief, |_, _| ()).unwrap();
+    let epoch = sessions::epoch(number);
+    assert_eq!(peer.poll(), Next::Do(Action::Flush { epoch }));
+    // Before the adapter comes to pull, it hears from another client, later.
+    let later = sessions::at(10);
+    server.sessions.peer(ann).unwrap().handle(later, Input::Tick);
+    assert_eq!(server.sessions.peer(bob).unwrap().pull(epoch), None);
+    server.seen();
+    assert_eq!(server.ended(Outcome::Expired), 1);
+}

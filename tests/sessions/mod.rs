@@ -37,6 +37,17 @@ pub fn epoch(number: u32) -> Epoch {
     Epoch::new(number).unwrap()
 }
 
+/// So many cases, or as many as `PROPTEST_CASES` says; failures are kept in this file.
+pub fn proptest_config(name: &'static str, cases: u32) -> proptest::test_runner::Config {
+    use proptest::test_runner::{Config, FileFailurePersistence};
+    let usual = Config::default();
+    Config {
+        cases: if std::env::var_os("PROPTEST_CASES").is_some() { usual.cases } else { cases },
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(name))),
+        ..usual
+    }
+}
+
 pub fn encode(envelopes: &[Envelope<'_>]) -> Vec<u8> {
     let mut frame = Vec::new();
     for envelope in envelopes {
@@ -263,6 +274,25 @@ impl Server {
 
     // Sessions.
 
+    /// Whether a session of this name ever was.
+    pub fn knows(&self, name: &str) -> bool {
+        self.names.iter().any(|(_, known)| known == name)
+    }
+
+    /// Sockets that have a session.
+    pub fn on_sockets(&self) -> Vec<u32> {
+        self.seats.keys().copied().collect()
+    }
+
+    /// Whether this socket has a session.
+    pub fn is_open(&self, number: u32) -> bool {
+        self.seats.contains_key(&number)
+    }
+
+    pub const fn last_epoch(&self) -> u32 {
+        self.last_epoch
+    }
+
     /// The latest session of this name.
     pub fn id(&self, name: &str) -> SessionId {
         self.names.iter().rev().find(|(_, known)| known == name).unwrap().0
@@ -407,6 +437,15 @@ pub fn describe(frame: &[u8]) -> Vec<String> {
         other => format!("{other:?}"),
     };
     Reader::new(frame, &limits).map(describe).collect()
+}
+
+/// The token of a welcome.
+pub fn token_of(frame: &[u8]) -> Option<Vec<u8>> {
+    let limits = Limits::default();
+    Reader::new(frame, &limits).find_map(|item| match item {
+        Ok(Item::Envelope(Envelope::Welcome(welcome))) => Some(welcome.token.reveal().to_vec()),
+        _ => None,
+    })
 }
 
 /// A client that forgets nothing, but for what a new session tells it to.

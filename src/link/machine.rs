@@ -69,8 +69,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         let Some(Next::Wait(at)) = self.core.rest else { return None };
         let message = match *event {
             Event::Received(_) => None,
-            Event::Frame { kind, data } => Some((kind, data)),
-            Event::Failed(_)
+            Event::Frame { kind, data } if !self.is_native() => Some((kind, data)),
+            Event::Frame { .. }
+            | Event::Failed(_)
             | Event::Opened
             | Event::Ping
             | Event::Pong(_)

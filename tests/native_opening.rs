@@ -24,7 +24,15 @@ fn started() -> Script {
 fn welcome(version: u32, resumed: bool) -> Vec<u8> {
     let announced = Announced { envelope: 2000, window: 8, window_bytes: 4096 };
     let token = Token::new(b"secret");
-    bytes(&[Envelope::Welcome(Welcome { version, resumed, received: 0, from: 0, announced, session: 9, token })])
+    bytes(&[Envelope::Welcome(Welcome {
+        version,
+        resumed,
+        received: 0,
+        from: 0,
+        announced,
+        session: 9,
+        token,
+    })])
 }
 
 #[test]

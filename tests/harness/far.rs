@@ -184,18 +184,17 @@ impl Far {
             match session.counts.take_over(greeting, None) {
                 Ok(resumption) => {
                     session.down.drain(..resumption.acknowledged as usize);
-                    if let Some(old) = session.on.replace(socket) {
+                    let old = session.on.replace(socket);
+                    self.sockets.insert(socket, index);
+                    let welcome = self.welcome(index, Some((resumption.received, resumption.from)));
+                    out.push((socket, welcome));
+                    if let Some(old) = old {
                         self.sockets.remove(&old);
                         let attempt = hello.attempt;
                         let superseded =
                             Goodbye { code: code::SUPERSEDED, retry_after: 0, attempt, reason: "" };
                         out.push((old, bytes(&[Envelope::Goodbye(superseded)])));
                     }
-                    self.sockets.insert(socket, index);
-                    out.push((
-                        socket,
-                        self.welcome(index, Some((resumption.received, resumption.from))),
-                    ));
                     out.extend(self.flush(index));
                     return out;
                 }

@@ -105,6 +105,8 @@ pub struct Script {
     pub link: Link<Vec<u8>>,
     pub now: Instant,
     pub server: Server,
+    /// The socket takes one frame, and then has no room.
+    pub socket_is_full: bool,
     /// Ticks every millisecond besides the deadlines.
     pub chatty: bool,
     /// What the link asked for and told, and when.
@@ -151,6 +153,7 @@ impl Script {
                 drains: true,
                 ghosts: false,
             },
+            socket_is_full: false,
             chatty: false,
             actions: Vec::new(),
             delivered: Vec::new(),
@@ -190,6 +193,12 @@ impl Script {
     pub fn tell(&mut self, message: &str) {
         let sent = self.far().tell(message);
         self.down(sent);
+    }
+
+    pub fn tell_all(&mut self, messages: &[&str]) {
+        for message in messages {
+            self.tell(message);
+        }
     }
 
     /// Frames of the far end set out.
@@ -309,6 +318,12 @@ impl Script {
         }
     }
 
+    /// What the path has kept back will never come.
+    pub fn lose_what_is_held(&mut self) {
+        self.until_instant(self.now + self.server.rtt);
+        self.held.clear();
+    }
+
     /// Nothing more comes from a socket; what it was given may still be on its way.
     fn forget_socket(&mut self, epoch: Epoch) {
         self.coming.retain(|(_, of, coming)| *of != epoch || matches!(coming, Coming::Up(_)));
@@ -350,6 +365,13 @@ impl Script {
     #[track_caller]
     pub fn send(&mut self, text: &str) -> MessageId {
         self.post(Message::text(text.into())).unwrap()
+    }
+
+    #[track_caller]
+    pub fn send_all(&mut self, texts: &[&str]) {
+        for text in texts {
+            self.send(text);
+        }
     }
 
     #[track_caller]
@@ -431,6 +453,9 @@ impl Script {
             self.written.push((epoch.get(), payload));
             if self.server.drains {
                 self.later(Duration::ZERO, epoch, Coming::Written(total));
+            }
+            if self.socket_is_full {
+                return;
             }
         }
     }

@@ -386,6 +386,23 @@ impl Counts {
         true
     }
 
+    /// Takes one of the messages back that the other end has not received and this socket has not had: the messages behind it move
+    /// up. Right after the session went on, when it is certain which these are. False if there is none, or some were handed over.
+    ///
+    /// What is stored tells of a message with this number; so nothing leaves until the state is stored anew.
+    pub const fn retract(&mut self, durable: Option<&mut Durable>) -> bool {
+        if self.unacknowledged == 0 || self.waiting < self.unacknowledged {
+            return false;
+        }
+        self.sent -= 1;
+        self.unacknowledged -= 1;
+        self.waiting -= 1;
+        if let Some(durable) = durable {
+            durable.restart();
+        }
+        true
+    }
+
     /// The next message in flight that the socket has not had goes to it now: first those of before it, then the new
     /// ones. False if there is none, or none that may leave.
     pub fn hand_over(&mut self, durable: Option<&Durable>) -> bool {

@@ -7,7 +7,7 @@ use core::time::Duration;
 use super::action::Next;
 use super::config::Config;
 use super::input::{Epoch, Event, Input};
-use super::socket::{Closing, Opening, Other, Phase, Socket, Waiting};
+use super::socket::{Closing, Farewell, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
 use super::{Core, Deliveries};
 use crate::outbox::{Arena, Slots};
@@ -69,8 +69,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         let Some(Next::Wait(at)) = self.core.rest else { return None };
         let message = match *event {
             Event::Received(_) => None,
-            Event::Frame { kind, data } => Some((kind, data)),
-            Event::Failed(_)
+            Event::Frame { kind, data } if !self.is_native() => Some((kind, data)),
+            Event::Frame { .. }
+            | Event::Failed(_)
             | Event::Opened
             | Event::Ping
             | Event::Pong(_)
@@ -117,8 +118,12 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn stop(&mut self, linger: Duration) {
         self.drop_candidate();
         match mem::replace(&mut self.core.phase, Phase::Stopped) {
-            Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
-            Phase::Opening(opening) => self.core.abandon_opening(&opening),
+            Phase::Stopped => {}
+            Phase::Failed(_) | Phase::Waiting(_) => self.leave_session(),
+            Phase::Opening(opening) => {
+                self.core.abandon_opening(&opening);
+                self.leave_session();
+            }
             Phase::Open(mut socket) => {
                 if self.core.online
                     && socket.is_well()
@@ -143,7 +148,14 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.metrics.disconnected(self.core.now);
             self.core.quality.reset();
             self.core.abandon_socket(socket.epoch);
-            self.core.session.outbox.doubt(self.arena);
+            self.end_session();
+        }
+    }
+
+    /// The user has stopped while there was no open socket.
+    fn leave_session(&mut self) {
+        if self.is_native() {
+            self.end_session();
         }
     }
 
@@ -152,7 +164,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         self.core.metrics.disconnected(self.core.now);
         self.core.quality.reset();
         let give_up = self.core.now + self.config.close_timeout;
-        self.set_other(Other::Closing(Closing { epoch: socket.epoch, code, give_up, told: false }));
+        let native = self.is_native();
+        let farewell = if native { Farewell::Due } else { Farewell::None };
+        let last = native && code == NORMAL;
+        let epoch = socket.epoch;
+        self.set_other(Other::Closing(Closing { epoch, code, give_up, told: false, farewell, last }));
     }
 
     // What the surroundings say.
@@ -162,8 +178,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         match &mut self.core.phase {
             Phase::Open(socket) => {
                 if back {
-                    socket.heartbeat.hold_until(self.core.now);
-                    socket.progress = self.core.now;
+                    socket.hold_until(self.core.now);
                 }
                 self.probe();
             }
@@ -217,8 +232,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         match &mut self.core.phase {
             Phase::Opening(opening) => opening.give_up = opening.give_up.max(now + grace),
             Phase::Open(socket) => {
-                socket.progress = now;
-                socket.heartbeat.hold_until(now);
+                socket.hold_until(now);
             }
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
         }

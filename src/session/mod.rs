@@ -23,8 +23,8 @@ pub(crate) use reading::{Reading, Role, Step};
 use crate::delivery::{Config, Counts, Durable, Greeting, Impossible, InDoubt, Refusal, Resumption, Urgency};
 use crate::outbox::{Arena, Outbox, Sending, Slots};
 use crate::time::Instant;
+use crate::wire::Frame;
 use crate::wire::native::{Envelope, tag};
-use crate::wire::{Frame, Opcode};
 
 /// The counts of a session, and the messages that they count.
 #[derive(Debug)]
@@ -41,16 +41,16 @@ impl Session {
 
     // How it goes on over another socket.
 
-    /// A client's: the welcome says that the session goes on.
+    /// A client's: the welcome says that the session goes on. Gives how many messages are acknowledged by that.
     pub(crate) fn resume<P, S: Slots<P>>(
         &mut self,
         arena: &mut Arena<P, S>,
         received: u64,
         from: u64,
-    ) -> Result<(), Impossible> {
+    ) -> Result<u32, Impossible> {
         let resumption = self.counts.resume(received, from)?;
         self.replay(arena, resumption);
-        Ok(())
+        Ok(resumption.acknowledged)
     }
 
     /// A server's: a hello takes the session over to another socket. Gives what the welcome says.
@@ -101,6 +101,18 @@ impl Session {
         }
     }
 
+    /// The other end has closed because a message was too large, and has said on another socket what it has: the largest of those
+    /// that are left will not be sent again. Before anything is handed over to that socket.
+    pub(crate) fn discard_largest<P, S: Slots<P>>(
+        &mut self,
+        arena: &mut Arena<P, S>,
+        durable: Option<&mut Durable>,
+    ) {
+        if self.counts.retract(durable) {
+            self.outbox.discard_largest_in_flight(arena);
+        }
+    }
+
     /// The socket is gone.
     pub(crate) fn detach<P, S: Slots<P>>(&mut self, arena: &Arena<P, S>) {
         self.counts.detach();
@@ -109,14 +121,15 @@ impl Session {
 
     // What leaves.
 
-    /// Whether [`pull`](Session::pull) would give a frame at `now`.
+    /// Whether [`pull`](Session::pull) would put something into a frame.
     pub(crate) fn wants_to_send<P, S: Slots<P>>(
         &self,
         cx: &Context<'_>,
         attachment: &Attachment,
         arena: &Arena<P, S>,
+        messages: bool,
     ) -> bool {
-        self.can_hand_over(cx, attachment, arena) || self.ack_is_due(cx, attachment)
+        messages && self.can_hand_over(cx, attachment, arena) || self.ack_is_due(cx, attachment)
     }
 
     fn can_hand_over<P, S: Slots<P>>(
@@ -180,46 +193,38 @@ impl Session {
         due && self.counts.tells(cx.durable).is_some()
     }
 
-    /// The next frame: an acknowledgement if one is owed, and behind it the next message that may leave. An acknowledgement
-    /// leaves alone only when it is due.
+    /// Puts into a frame what is to leave next: an acknowledgement if one is owed, and behind it, if there may be `messages`,
+    /// the next one; its length is given. An acknowledgement leaves without a message only when it is due.
     pub(crate) fn pull<'a, P: AsRef<[u8]>, S: Slots<P>>(
         &mut self,
         cx: &Context<'_>,
         attachment: &mut Attachment,
         arena: &'a mut Arena<P, S>,
-    ) -> Option<Frame<'a>> {
-        let ready = self.counts.can_hand_over(cx.durable) > 0
-            || cx.durable.is_none() && self.number_next(cx.config, attachment, arena);
-        if !ready && !self.ack_is_due(cx, attachment) {
+        messages: bool,
+        frame: &mut Frame<'a>,
+    ) -> Option<u32> {
+        let ready = messages
+            && (self.counts.can_hand_over(cx.durable) > 0
+                || cx.durable.is_none() && self.number_next(cx.config, attachment, arena));
+        if ready || self.ack_is_due(cx, attachment) {
+            self.put_ack(cx, attachment, frame);
+        }
+        if !ready || !self.counts.hand_over(cx.durable) {
             return None;
         }
-        let mut frame = Frame::new(Opcode::Binary, &[]);
-        self.put_ack(cx, attachment, &mut frame);
-        if ready && self.counts.hand_over(cx.durable) {
-            let sending = self.outbox.hand_over(arena)?;
-            attachment.handed_over(cx.now);
-            frame.put_head(tag_of(&sending), sending.len);
-            frame = frame.with_payload(sending.payload.as_ref());
-        }
-        Some(frame)
+        let sending = self.outbox.hand_over(arena)?;
+        attachment.handed_over(cx.now);
+        frame.put_head(tag_of(&sending), sending.len);
+        *frame = frame.with_payload(sending.payload.as_ref());
+        Some(sending.len)
     }
 
     /// Puts what is owed to the front of a frame that leaves.
-    pub(crate) fn put_ack(&mut self, cx: &Context<'_>, attachment: &mut Attachment, frame: &mut Frame<'_>) {
+    fn put_ack(&mut self, cx: &Context<'_>, attachment: &mut Attachment, frame: &mut Frame<'_>) {
         if let Some(received) = self.counts.ack(cx.durable) {
             frame.put(&Envelope::Ack { received });
             attachment.acked();
         }
-    }
-
-    /// When something is to be done if nothing happens before; `timeout` is how long the other end may take to acknowledge.
-    pub(crate) fn next(
-        &self,
-        attachment: &Attachment,
-        now: Instant,
-        timeout: core::time::Duration,
-    ) -> Option<(Instant, Timer)> {
-        attachment.next(now, timeout)
     }
 }
 

@@ -31,13 +31,25 @@ pub(crate) struct Reading<'f, 'l> {
     role: Role,
     /// What was read and stands.
     good: usize,
-    /// How many of the counted envelopes, the first ones, the application has already.
-    repeats: u32,
+    news: News,
+}
+
+/// What a frame has brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct News {
+    /// Envelopes for the application that count.
+    pub(crate) messages: u64,
+    /// Bytes of their payloads.
+    pub(crate) bytes: u64,
+    /// Envelopes, in front of these, that the application has already.
+    pub(crate) repeats: u32,
+    /// Own messages were acknowledged.
+    pub(crate) acknowledged: bool,
 }
 
 impl<'f, 'l> Reading<'f, 'l> {
-    pub(crate) const fn new(frame: &'f [u8], limits: &'l Limits, role: Role) -> Reading<'f, 'l> {
-        Reading { reader: Reader::new(frame, limits), frame, role, good: 0, repeats: 0 }
+    pub(crate) fn new(frame: &'f [u8], limits: &'l Limits, role: Role) -> Reading<'f, 'l> {
+        Reading { reader: Reader::new(frame, limits), frame, role, good: 0, news: News::default() }
     }
 
     /// Reads on to what is for the machine, or to the end. `attachment` is `None` until the session is on this socket: then
@@ -82,6 +94,7 @@ impl<'f, 'l> Reading<'f, 'l> {
                         return Some(Step::Refused(code::IMPOSSIBLE_COUNT));
                     };
                     if arrived > 0 {
+                        self.news.acknowledged = true;
                         session.outbox.acknowledge(arena, arrived);
                         attachment.answered(cx.now, session.counts.unanswered() > 0);
                     }
@@ -99,8 +112,11 @@ impl<'f, 'l> Reading<'f, 'l> {
                     return Some(Step::Refused(code::PROTOCOL));
                 };
                 match session.counts.receive(u32::try_from(len).unwrap_or(u32::MAX)) {
-                    Arrival::New => {}
-                    Arrival::Repeat => self.repeats = self.repeats.saturating_add(1),
+                    Arrival::New => {
+                        self.news.messages += 1;
+                        self.news.bytes += len as u64;
+                    }
+                    Arrival::Repeat => self.news.repeats = self.news.repeats.saturating_add(1),
                     Arrival::Stray => return Some(Step::Refused(code::PROTOCOL)),
                 }
                 attachment.owes(cx.config, cx.now);
@@ -110,9 +126,14 @@ impl<'f, 'l> Reading<'f, 'l> {
         None
     }
 
+    /// What was read so far has brought this.
+    pub(crate) const fn news(&self) -> News {
+        self.news
+    }
+
     /// What was read so far, for the application.
     pub(crate) fn deliveries(&self) -> Deliveries<'f> {
-        Deliveries::of(self.frame.get(..self.good).unwrap_or_default(), self.repeats)
+        Deliveries::of(self.frame.get(..self.good).unwrap_or_default(), self.news.repeats)
     }
 }
 

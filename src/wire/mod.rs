@@ -57,10 +57,27 @@ impl Wire {
         }
     }
 
-    pub(crate) fn pong(&self) -> Frame<'_> {
+    pub(crate) fn pong(&self, nonce: u32) -> Frame<'_> {
         match self {
             Wire::Raw(config) => config.pong(),
-            Wire::Native(_) => Frame::enveloped(&native::Envelope::Pong { nonce: 0 }),
+            Wire::Native(_) => Frame::enveloped(&native::Envelope::Pong { nonce }),
+        }
+    }
+
+    /// Whether the body of an envelope with this tag may be sent.
+    pub(crate) const fn has_tag(&self, tag: u8) -> bool {
+        match self {
+            Wire::Raw(_) => false,
+            Wire::Native(_) => native::tag::may_send(tag),
+        }
+    }
+
+    /// The WebSocket sub-protocol that the adapter asks for; a server that does not select it does not speak the wire.
+    #[must_use]
+    pub const fn subprotocol(&self) -> Option<&'static str> {
+        match self {
+            Wire::Raw(_) => None,
+            Wire::Native(_) => Some(native::SUBPROTOCOL),
         }
     }
 

@@ -173,7 +173,12 @@ fn a_count_that_cannot_be_true_on_a_running_session_ends_the_socket_and_nothing_
     server.frame(1, &frame);
     assert_eq!(
         server.seen(),
-        ["ann: two", "1: goodbye 4102, retry 0, attempt 0, \"a count that cannot be true\"", "1: close 4102"],
+        [
+            "ann: two",
+            "1: ack 1",
+            "1: goodbye 4102, retry 0, attempt 0, \"a count that cannot be true\"",
+            "1: close 4102"
+        ],
         "what came before it stands, what came behind it is not looked at"
     );
     client.detach();

@@ -59,8 +59,8 @@ use crate::delivery::Greeting;
 use crate::link::{Action, Epoch, Event, Next};
 use crate::outbox::Kind;
 use crate::time::{Instant, micros};
-use crate::wire::Frame;
 use crate::wire::native::{self, Announced, Credentials, Envelope, Goodbye, Hello, Item, Reader, code};
+use crate::wire::{Frame, Opcode};
 use secret::Ticket;
 
 /// The least that either end must take, as the wire says it.
@@ -88,7 +88,7 @@ enum Phase {
     /// The application was asked.
     Asked { until: Instant, arrival: Arrival },
     /// The socket is told why, and closed.
-    Parting { until: Instant, goodbye: Goodbye<'static>, stage: Stage },
+    Parting { until: Instant, parting: Parting, stage: Stage },
     /// It is dead, and the adapter is to drop it.
     Dead,
     /// It is somebody else's, or no more.
@@ -104,21 +104,33 @@ enum Stage {
     Asked,
     /// It has left.
     Said,
-    /// The adapter was asked to close.
+    /// The adapter was asked to close, or the other end closes.
     Closing,
 }
 
-/// How a socket is let go that belongs to no session, or to none any more.
+/// How a socket is let go that belongs to no session, or to none any more. `ack` is the count of what the session has received, if
+/// the client should still hear of it: so that it knows what has arrived, even if it does not come back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {
     /// It is dead: dropped without a word.
     Abandon,
     /// The other end has said goodbye, and closes.
-    Wait,
+    Wait {
+        /// To be said before.
+        ack: Option<u64>,
+    },
     /// Its framing is broken: it is closed with this code, and no more is said.
-    Close(u16),
+    Close {
+        /// The code to close it with.
+        code: u16,
+    },
     /// It is told why, then closed with that code.
-    Say(Goodbye<'static>),
+    Say {
+        /// To be said before.
+        ack: Option<u64>,
+        /// Why, and when to come back.
+        goodbye: Goodbye<'static>,
+    },
 }
 
 /// A goodbye with these words; `retry_after` in whole milliseconds, rounded up.
@@ -212,7 +224,7 @@ impl Acceptor {
                 // What breaks the framing would not understand a goodbye.
                 match &mut self.phase {
                     Phase::Reading { .. } | Phase::Asked { .. } => {
-                        self.release(config, Parting::Close(code));
+                        self.release(config, Parting::Close { code });
                     }
                     Phase::Parting { stage: stage @ (Stage::Mute | Stage::Asked), .. } => {
                         *stage = Stage::Said
@@ -251,7 +263,7 @@ impl Acceptor {
             }
             Phase::Asked { until, .. } if *until <= self.now => {
                 let words = "authentication takes too long";
-                self.release(config, Parting::Say(goodbye(code::TRY_LATER, config.retry_after, words)));
+                self.say(config, goodbye(code::TRY_LATER, config.retry_after, words));
             }
             Phase::Reading { .. }
             | Phase::Asked { .. }
@@ -286,7 +298,7 @@ impl Acceptor {
         self.now = self.now.max(now);
         if matches!(self.phase, Phase::Asked { .. }) {
             let code = if (1000..5000).contains(&code) { code } else { code::UNAUTHENTICATED };
-            self.release(config, Parting::Say(goodbye(code, retry_after, reason)));
+            self.say(config, goodbye(code, retry_after, reason));
         }
     }
 
@@ -310,9 +322,14 @@ impl Acceptor {
                 *stage = Stage::Asked;
                 Next::Do(Action::Flush { epoch })
             }
-            Phase::Parting { stage: stage @ Stage::Said, goodbye, .. } => {
+            Phase::Parting { stage: stage @ Stage::Said, parting, .. } => {
                 *stage = Stage::Closing;
-                Next::Do(Action::Close { epoch, code: goodbye.code })
+                match parting {
+                    Parting::Close { code } | Parting::Say { goodbye: Goodbye { code, .. }, .. } => {
+                        Next::Do(Action::Close { epoch, code: *code })
+                    }
+                    Parting::Wait { .. } | Parting::Abandon => self.poll(),
+                }
             }
             Phase::Reading { .. } | Phase::Asked { .. } | Phase::Parting { .. } | Phase::Gone => {
                 self.deadline().map_or(Next::Idle, Next::Wait)
@@ -337,14 +354,21 @@ impl Acceptor {
         matches!(self.phase, Phase::Gone)
     }
 
-    /// The next frame for the socket: the goodbye. The adapter calls it after [`Action::Flush`].
+    /// The next frame for the socket: the last one. The adapter calls it after [`Action::Flush`].
     pub fn pull(&mut self) -> Option<Frame<'static>> {
-        let Phase::Parting { goodbye, stage: stage @ (Stage::Mute | Stage::Asked), .. } = &mut self.phase
+        let Phase::Parting { parting, stage: stage @ (Stage::Mute | Stage::Asked), .. } = &mut self.phase
         else {
             return None;
         };
         *stage = Stage::Said;
-        Some(Frame::enveloped(&Envelope::Goodbye(*goodbye)))
+        let mut frame = Frame::new(Opcode::Binary, &[]);
+        if let Parting::Say { ack: Some(received), .. } | Parting::Wait { ack: Some(received) } = *parting {
+            frame.put(&Envelope::Ack { received });
+        }
+        if let Parting::Say { goodbye, .. } = parting {
+            frame.put(&Envelope::Goodbye(*goodbye));
+        }
+        Some(frame)
     }
 
     fn frame<'f>(&mut self, config: &Config, kind: Kind, data: &'f [u8]) -> Option<Question<'f>> {
@@ -396,25 +420,29 @@ impl Acceptor {
     }
 
     fn violation(&mut self, config: &Config, code: u16, reason: &'static str) {
-        self.release(config, Parting::Say(goodbye(code, Duration::ZERO, reason)));
+        self.say(config, goodbye(code, Duration::ZERO, reason));
     }
 
-    fn release(&mut self, config: &Config, parting: Parting) {
+    fn say(&mut self, config: &Config, goodbye: Goodbye<'static>) {
+        self.release(config, Parting::Say { ack: None, goodbye });
+    }
+
+    fn release(&mut self, config: &Config, mut parting: Parting) {
         let until = self.now + config.close_timeout;
-        self.phase = match parting {
-            Parting::Abandon => Phase::Dead,
-            Parting::Wait => {
-                let goodbye = goodbye(code::NORMAL, Duration::ZERO, "");
-                Phase::Parting { until, goodbye, stage: Stage::Closing }
+        let stage = match &mut parting {
+            Parting::Abandon => {
+                self.phase = Phase::Dead;
+                return;
             }
-            Parting::Close(code) => {
-                let goodbye = goodbye(code, Duration::ZERO, "");
-                Phase::Parting { until, goodbye, stage: Stage::Said }
-            }
-            Parting::Say(goodbye) => {
-                let reason = if goodbye.reason.len() <= LONGEST_REASON { goodbye.reason } else { "" };
-                Phase::Parting { until, goodbye: Goodbye { reason, ..goodbye }, stage: Stage::Mute }
+            Parting::Wait { ack: None } | Parting::Close { .. } => Stage::Said,
+            Parting::Wait { ack: Some(_) } => Stage::Mute,
+            Parting::Say { goodbye, .. } => {
+                if goodbye.reason.len() > LONGEST_REASON {
+                    goodbye.reason = "";
+                }
+                Stage::Mute
             }
         };
+        self.phase = Phase::Parting { until, parting, stage };
     }
 }

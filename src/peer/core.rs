@@ -33,8 +33,23 @@ pub(super) enum Socket {
     /// It is the session's no more, and the adapter is to be told.
     Released {
         epoch: Epoch,
-        parting: Parted,
+        parted: Parted,
+        /// Whether the client is still to hear of what has come.
+        ack: bool,
     },
+}
+
+impl Socket {
+    /// A socket that was let go, and how; `counts` are those of its session, as long as that is on no other socket.
+    pub(super) fn released(&self, counts: Option<&delivery::Counts>) -> Option<(Epoch, Parting)> {
+        match self {
+            Socket::Released { epoch, parted, ack } => {
+                let received = counts.filter(|_| *ack).map(delivery::Counts::received);
+                Some((*epoch, parted.parting(received)))
+            }
+            Socket::None | Socket::Open(_) => None,
+        }
+    }
 }
 
 /// Why a socket was let go; in few bytes.
@@ -57,13 +72,14 @@ impl Parted {
     }
 
     /// What the one who takes the socket back does with it.
-    pub(super) const fn parting(self) -> Parting {
+    fn parting(self, ack: Option<u64>) -> Parting {
         match self {
             Parted::Dead => Parting::Abandon,
-            Parted::Leaving => Parting::Wait,
-            Parted::Broken(code) => Parting::Close(code),
+            Parted::Leaving => Parting::Wait { ack },
+            Parted::Broken(code) => Parting::Close { code },
             Parted::Told { code, retry_after, limit } => {
-                Parting::Say(Goodbye { code, retry_after, attempt: 0, reason: words(code, limit) })
+                let goodbye = Goodbye { code, retry_after, attempt: 0, reason: words(code, limit) };
+                Parting::Say { ack, goodbye }
             }
         }
     }

@@ -148,8 +148,10 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
     pub(super) fn release(&mut self, parted: Parted) {
         if let Socket::Open(open) = &self.core.socket {
             let epoch = open.epoch;
+            let counts = &mut self.core.session.counts;
+            let ack = counts.ack(None) == Some(counts.received());
             self.detach();
-            self.core.socket = Socket::Released { epoch, parting: parted };
+            self.core.socket = Socket::Released { epoch, parted, ack };
         }
     }
 

@@ -5,7 +5,7 @@ use super::machine::Machine;
 use super::{Action, Config, Wake};
 use crate::outbox::{Arena, Slots};
 use crate::time::Instant;
-use crate::wire::native::{Envelope, Token, VERSION, Welcome};
+use crate::wire::native::{Credentials, Envelope, Token, VERSION, Welcome};
 use crate::wire::{Frame, Opcode};
 
 /// What only the table knows, lent for the outputs.
@@ -20,12 +20,11 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
     /// The next pending action, in the order of [`Action`]'s variants.
     pub(super) fn next(&mut self, renewal: Option<Instant>) -> Option<Action> {
         let cx = self.context();
+        if let Some((epoch, parting)) = self.core.socket.released(Some(&self.core.session.counts)) {
+            self.core.socket = Socket::None;
+            return Some(Action::Release { epoch, parting });
+        }
         match &mut self.core.socket {
-            Socket::Released { epoch, parting } => {
-                let action = Action::Release { epoch: *epoch, parting: parting.parting() };
-                self.core.socket = Socket::None;
-                return Some(action);
-            }
             Socket::Open(open) => {
                 let epoch = open.epoch;
                 let due = renewal.is_some_and(|at| at <= self.now);
@@ -34,13 +33,13 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
                     return Some(Action::Renew);
                 }
                 let speaks = open.speaks()
-                    || self.core.session.wants_to_send(&cx, &open.attachment(self.now), self.arena);
+                    || self.core.session.wants_to_send(&cx, &open.attachment(self.now), self.arena, true);
                 if speaks && !open.flags.has(Flags::FLUSH_ASKED) {
                     open.flags.set(Flags::FLUSH_ASKED);
                     return Some(Action::Flush { epoch });
                 }
             }
-            Socket::None => {}
+            Socket::Released { .. } | Socket::None => {}
         }
         self.core.session.outbox.next_settlement(self.arena).map(Action::Settled)
     }
@@ -69,30 +68,26 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
             return Some(frame);
         }
         session.outbox.expire(self.arena, self.now);
-        let mut attachment = open.attachment(self.now);
-        let frame = if open.speaks() {
-            let mut frame = Frame::new(Opcode::Binary, &[]);
-            session.put_ack(&cx, &mut attachment, &mut frame);
-            if open.flags.take(Flags::PONG) {
-                frame.put(&Envelope::Pong { nonce: open.nonce });
-            }
-            if open.flags.take(Flags::RENEWAL) {
-                frame.put(&Envelope::Renewal { token: lent.token, credentials: Default::default() });
-            }
-            if open.beat == Beat::Asking {
-                open.beat = Beat::Asked;
-                // Whatever comes is a sign of life: the nonce tells nothing.
-                frame.put(&Envelope::Ping { nonce: 1 });
-            }
-            Some(frame)
-        } else {
-            session.pull(&cx, &mut attachment, self.arena)
-        };
-        open.keep(&attachment);
-        if frame.is_none() {
-            open.flags.take(Flags::FLUSH_ASKED);
+        let mut frame = Frame::new(Opcode::Binary, &[]);
+        if open.flags.take(Flags::PONG) {
+            frame.put(&Envelope::Pong { nonce: open.nonce });
         }
-        frame
+        if open.flags.take(Flags::RENEWAL) {
+            frame.put(&Envelope::Renewal { token: lent.token, credentials: Credentials::NONE });
+        }
+        if open.beat == Beat::Asking {
+            open.beat = Beat::Asked;
+            // Whatever comes is a sign of life: the nonce tells nothing.
+            frame.put(&Envelope::Ping { nonce: 1 });
+        }
+        let mut attachment = open.attachment(self.now);
+        session.pull(&cx, &mut attachment, self.arena, true, &mut frame);
+        open.keep(&attachment);
+        if frame.is_empty() {
+            open.flags.take(Flags::FLUSH_ASKED);
+            return None;
+        }
+        Some(frame)
     }
 }
 
@@ -108,7 +103,7 @@ pub(super) fn wake<P, S: Slots<P>>(
     let Socket::Open(open) = &core.socket else { return expiry };
     let beat = open.beat_at(&config.heartbeat, now).map(|at| (at, Wake::Heartbeat));
     // What is due is there to be pulled.
-    let ack = core.session.next(&open.attachment(now), now, config.delivery.ack_timeout);
+    let ack = open.attachment(now).next(now, config.delivery.ack_timeout);
     let ack = ack.map(|(at, _)| (at, Wake::Ack)).filter(|_| !open.flags.has(Flags::WELCOME));
     let asked = open.flags.has(Flags::RENEWAL_ASKED | Flags::WELCOME);
     let renewal = renewal.filter(|_| !asked).map(|at| (at, Wake::Renewal));

@@ -139,7 +139,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         match admitted {
             Ok(admitted) => Some(admitted),
             Err(goodbye) => {
-                acceptor.part(&self.config.acceptor, self.now, Parting::Say(goodbye));
+                acceptor.part(&self.config.acceptor, self.now, Parting::Say { ack: None, goodbye });
                 None
             }
         }
@@ -173,13 +173,14 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
             }
         };
         let open = Open::new(&config.delivery, now, arrival.epoch, arrival.announced, resumed);
-        let superseded = match core::mem::replace(&mut core.socket, Socket::Open(open)) {
+        let old = core::mem::replace(&mut core.socket, Socket::Open(open));
+        let superseded = match &old {
             Socket::Open(old) => {
                 let goodbye = acceptor::goodbye(code::SUPERSEDED, Duration::ZERO, "on another socket");
-                let attempt = arrival.greeting.attempt;
-                Some((old.epoch, Parting::Say(Goodbye { attempt, ..goodbye })))
+                let goodbye = Goodbye { attempt: arrival.greeting.attempt, ..goodbye };
+                Some((old.epoch, Parting::Say { ack: None, goodbye }))
             }
-            Socket::Released { epoch, parting } => Some((epoch, parting.parting())),
+            Socket::Released { .. } => old.released(None),
             Socket::None => None,
         };
         if resumed {
@@ -351,8 +352,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         while let Some(settlement) = session.outbox.next_settlement(&mut self.arena) {
             told(Told::Settled(id, settlement));
         }
-        if let Socket::Released { epoch, parting } = socket {
-            told(Told::Released(id, epoch, parting.parting()));
+        if let Some((epoch, parting)) = socket.released(Some(&session.counts)) {
+            told(Told::Released(id, epoch, parting));
         }
         told(Told::Ended(id));
     }

@@ -16,6 +16,8 @@ pub struct Kept {
     pub counts: Counts,
     /// Messages to the client that are numbered and not acknowledged, and behind them those that are not numbered.
     down: Vec<Vec<u8>>,
+    /// Whether the client has shown that it knows of it.
+    pub confirmed: bool,
     /// On which socket it is.
     on: Option<u32>,
     /// What came, in order.
@@ -134,6 +136,7 @@ impl Far {
             let Some(&index) = self.sockets.get(&socket) else { continue };
             let session = &mut self.sessions[index];
             session.counts.heard();
+            session.confirmed = true;
             match envelope {
                 Envelope::Ack { received } => {
                     let arrived = session.counts.acknowledged(received).expect("the link's counts are true");
@@ -209,7 +212,14 @@ impl Far {
         let mut counts = Counts::new();
         counts.offer(hello.attempt, None);
         let token = format!("token {}", self.sessions.len() + 1).into_bytes();
-        self.sessions.push(Kept { token, counts, down: Vec::new(), on: Some(socket), came: Vec::new() });
+        self.sessions.push(Kept {
+            token,
+            counts,
+            down: Vec::new(),
+            confirmed: false,
+            on: Some(socket),
+            came: Vec::new(),
+        });
         let index = self.sessions.len() - 1;
         self.sockets.insert(socket, index);
         vec![(socket, self.welcome(index, None))]
@@ -227,6 +237,17 @@ impl Far {
             token: Token::new(if resumed.is_some() { b"" } else { &self.sessions[index].token }),
         };
         bytes(&[Envelope::Welcome(welcome)])
+    }
+
+    /// The process was started anew, and had stored nothing.
+    pub fn forget(&mut self) {
+        self.sockets.clear();
+        for session in &mut self.sessions {
+            session.token.clear();
+            session.token.extend(b"no longer known");
+            session.on = None;
+            session.counts.detach();
+        }
     }
 
     /// Sends a goodbye on the newest session's socket, which ends with it.

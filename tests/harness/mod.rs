@@ -426,7 +426,9 @@ impl Script {
             }
             Action::Close { epoch, .. } => {
                 if server.answers {
-                    self.later(server.rtt, epoch, Coming::Closed(Some(1000)));
+                    // Behind whatever else the far end has to say.
+                    let behind = if self.far.is_some() { ms(1) } else { Duration::ZERO };
+                    self.later(server.rtt + behind, epoch, Coming::Closed(Some(1000)));
                 }
             }
             Action::Abandon { epoch } => {

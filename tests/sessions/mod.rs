@@ -74,6 +74,8 @@ pub struct Server {
     pub renews: bool,
     /// Frames that were written to each socket, and were not fetched.
     pub wire: BTreeMap<u32, Vec<Vec<u8>>>,
+    /// Sockets that were closed, with the code, or dropped.
+    pub parted: Vec<(u32, Option<u16>)>,
     /// Sockets that take nothing.
     pub blocked: Vec<u32>,
     pub log: Vec<String>,
@@ -98,6 +100,7 @@ impl Server {
             acted: 0,
             renews: true,
             wire: BTreeMap::new(),
+            parted: Vec::new(),
             blocked: Vec::new(),
             log: Vec::new(),
             delivered: Vec::new(),
@@ -350,8 +353,14 @@ impl Server {
                         self.write(number, bytes);
                     }
                 }
-                link::Action::Close { code, .. } => self.log.push(format!("{number}: close {code}")),
-                link::Action::Abandon { .. } => self.log.push(format!("{number}: abandon")),
+                link::Action::Close { code, .. } => {
+                    self.parted.push((number, Some(code)));
+                    self.log.push(format!("{number}: close {code}"));
+                }
+                link::Action::Abandon { .. } => {
+                    self.parted.push((number, None));
+                    self.log.push(format!("{number}: abandon"));
+                }
                 other => panic!("{other:?}"),
             }
         }

@@ -94,6 +94,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod acceptor;
 pub mod backoff;
 pub mod delivery;
 pub mod error;
@@ -103,8 +104,10 @@ mod human;
 pub mod link;
 pub mod metrics;
 pub mod outbox;
+pub mod peer;
 pub mod quality;
 pub mod rng;
+mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod time;

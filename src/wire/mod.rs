@@ -4,6 +4,7 @@
 
 pub mod native;
 pub mod raw;
+pub mod serial;
 
 use crate::error::ConfigError;
 use crate::heartbeat;

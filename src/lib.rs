@@ -104,6 +104,7 @@ pub mod link;
 pub mod metrics;
 pub mod outbox;
 pub mod quality;
+pub mod requests;
 pub mod rng;
 #[cfg(feature = "sim")]
 pub mod sim;

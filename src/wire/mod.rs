@@ -2,6 +2,7 @@
 //!
 //! The wire is a value, chosen at run time, because a server speaks several at once.
 
+pub mod json;
 pub mod native;
 pub mod raw;
 pub mod serial;

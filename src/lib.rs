@@ -95,6 +95,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod backoff;
+pub mod channels;
 pub mod delivery;
 pub mod error;
 pub mod heartbeat;

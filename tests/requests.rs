@@ -2,12 +2,15 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
+mod harness;
+
 use core::time::Duration;
 use std::collections::BTreeMap;
 
 use everlink::outbox::{self, Arena, Message, MessageId, Outbox, Outcome};
 use everlink::requests::{Config, End, Ended, Incoming, Refused, RequestId, Requests, Slot, Unwelcome};
 use everlink::time::Instant;
+use harness::proptest_config;
 use proptest::prelude::*;
 
 fn at(millis: u64) -> Instant {
@@ -307,6 +310,8 @@ struct Naive {
 }
 
 proptest! {
+    #![proptest_config(proptest_config("proptest-regressions/requests.txt", 400))]
+
     /// Every request that began ends in exactly one way: answered, cancelled, or told with a reason, as the naive one has it.
     #[test]
     fn every_request_ends_once_and_as_it_should(ops in prop::collection::vec(op(), 1..120), start in prop_oneof![Just(0), any::<u32>()]) {

@@ -162,12 +162,11 @@ impl<P: fmt::Debug> core::error::Error for Refused<P> {}
 /// wait) where a message is settled, and where a deadline has come.
 #[derive(Clone, Debug)]
 pub struct Requests<P, S> {
-    table: Table<S>,
+    table: Table<P, S>,
     pending: u32,
     /// Not above the first deadline of a pending request.
     deadline: Option<Instant>,
     strays: u64,
-    copy: core::marker::PhantomData<P>,
 }
 
 #[cfg(feature = "alloc")]
@@ -188,13 +187,7 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
     /// and must not be taken for those to its new ones.
     #[must_use]
     pub fn new(slots: S, start: u32) -> Requests<P, S> {
-        Requests {
-            table: Table::new(slots, start),
-            pending: 0,
-            deadline: None,
-            strays: 0,
-            copy: core::marker::PhantomData,
-        }
+        Requests { table: Table::new(slots, start), pending: 0, deadline: None, strays: 0 }
     }
 
     /// Something is to be asked: gives the id that goes into its envelope. With a `copy`, it is asked again if it is in doubt;

@@ -1,5 +1,7 @@
 //! The slots that requests live in, and the lists that go through them.
 
+use core::marker::PhantomData;
+
 use super::{End, RequestId};
 use crate::outbox::MessageId;
 use crate::time::Instant;
@@ -72,17 +74,16 @@ struct List {
 
 /// Slots, each in the list of its stage.
 #[derive(Clone, Debug)]
-pub(super) struct Table<S> {
+pub(super) struct Table<P, S> {
     slots: S,
     lists: [List; STAGES],
+    copy: PhantomData<P>,
 }
 
-impl<S> Table<S> {
-    pub(super) fn new<P>(slots: S, start: u32) -> Table<S>
-    where
-        S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>,
-    {
-        let mut table = Table { slots, lists: [List { first: NIL, last: NIL }; STAGES] };
+impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Table<P, S> {
+    pub(super) fn new(slots: S, start: u32) -> Table<P, S> {
+        let lists = [List { first: NIL, last: NIL }; STAGES];
+        let mut table = Table { slots, lists, copy: PhantomData };
         let capacity = table.capacity();
         let start = start.min(RequestId::MAX.saturating_sub(capacity));
         let base = start.saturating_sub(start.checked_rem(capacity).unwrap_or(0));
@@ -96,32 +97,20 @@ impl<S> Table<S> {
     }
 
     /// How many slots there are.
-    pub(super) fn capacity<P>(&self) -> u32
-    where
-        S: AsRef<[Slot<P>]>,
-    {
+    pub(super) fn capacity(&self) -> u32 {
         u32::try_from(self.slots.as_ref().len()).unwrap_or(u32::MAX).min(RequestId::MAX)
     }
 
-    pub(super) fn slot<P>(&self, index: u32) -> Option<&Slot<P>>
-    where
-        S: AsRef<[Slot<P>]>,
-    {
+    pub(super) fn slot(&self, index: u32) -> Option<&Slot<P>> {
         self.slots.as_ref().get(index as usize)
     }
 
-    pub(super) fn slot_mut<P>(&mut self, index: u32) -> Option<&mut Slot<P>>
-    where
-        S: AsMut<[Slot<P>]>,
-    {
+    pub(super) fn slot_mut(&mut self, index: u32) -> Option<&mut Slot<P>> {
         self.slots.as_mut().get_mut(index as usize)
     }
 
     /// The slot that has the request of this id, or had the last one of it.
-    pub(super) fn index_of<P>(&self, id: u32) -> Option<u32>
-    where
-        S: AsRef<[Slot<P>]>,
-    {
+    pub(super) fn index_of(&self, id: u32) -> Option<u32> {
         let index = id.checked_sub(1)?.checked_rem(self.capacity())?;
         self.slot(index).filter(|slot| slot.id == id).map(|_| index)
     }
@@ -131,18 +120,12 @@ impl<S> Table<S> {
         (first != NIL).then_some(first)
     }
 
-    pub(super) fn after<P>(&self, index: u32) -> Option<u32>
-    where
-        S: AsRef<[Slot<P>]>,
-    {
+    pub(super) fn after(&self, index: u32) -> Option<u32> {
         self.slot(index).map(|slot| slot.next).filter(|&next| next != NIL)
     }
 
     /// Puts a slot at the end of another list.
-    pub(super) fn shift<P>(&mut self, index: u32, stage: Stage)
-    where
-        S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>,
-    {
+    pub(super) fn shift(&mut self, index: u32, stage: Stage) {
         let Some(slot) = self.slot(index) else { return };
         let (from, previous, next) = (slot.stage.list(), slot.previous, slot.next);
         match self.slot_mut(previous) {
@@ -156,10 +139,7 @@ impl<S> Table<S> {
         self.append(index, stage);
     }
 
-    fn append<P>(&mut self, index: u32, stage: Stage)
-    where
-        S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>,
-    {
+    fn append(&mut self, index: u32, stage: Stage) {
         let last = self.lists.get(stage.list()).map_or(NIL, |list| list.last);
         if let Some(slot) = self.slot_mut(index) {
             (slot.stage, slot.previous, slot.next) = (stage, last, NIL);
@@ -178,10 +158,7 @@ impl<S> Table<S> {
     }
 
     /// Frees a slot. The next request in it has another id: the next one that leads to the same slot.
-    pub(super) fn vacate<P>(&mut self, index: u32)
-    where
-        S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>,
-    {
+    pub(super) fn vacate(&mut self, index: u32) {
         let capacity = self.capacity();
         if let Some(slot) = self.slot_mut(index) {
             let next = slot.id.saturating_add(capacity);

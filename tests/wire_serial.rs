@@ -2,7 +2,8 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-use everlink::wire::serial::{Damage, Decoder, Encoder, Event, NoRoom, OVERHEAD, packet_max};
+use everlink::error::NoRoom;
+use everlink::wire::serial::{Damage, Decoder, Encoder, Event, OVERHEAD, packet_max};
 use proptest::prelude::*;
 
 const VECTORS: &str = include_str!("../docs/serial-vectors.txt");

@@ -28,12 +28,14 @@
 //! assert_eq!(server.read(&mut input), Some(Event::Opened { connection: 7, frame: b"hello" }));
 //! assert_eq!(server.read(&mut input), Some(Event::Frame(b"again")));
 //! assert_eq!(server.read(&mut input), None);
-//! # Ok::<(), everlink::wire::serial::NoRoom>(())
+//! # Ok::<(), everlink::error::NoRoom>(())
 //! ```
 
 use core::fmt;
 
 use crc::{CRC_32_ISO_HDLC, Crc, Table};
+
+use crate::error::NoRoom;
 
 /// A table of 1 KiB: fast enough for a line, small enough for a microcontroller.
 const CHECKSUM: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
@@ -60,19 +62,6 @@ const fn behind(number: u16) -> u16 {
     if number == u16::MAX { 1 } else { number + 1 }
 }
 
-/// The buffer is too short for the packet: [`packet_max`] says how long it must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct NoRoom;
-
-impl fmt::Display for NoRoom {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the buffer is too short for the packet")
-    }
-}
-
-impl core::error::Error for NoRoom {}
-
 /// Makes the packets that one end sends on one connection.
 #[derive(Clone, Debug)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -92,7 +81,7 @@ impl Encoder {
     /// Writes the packet of the frame that is `head` and `payload` to the front of `out`, and gives its length.
     ///
     /// # Errors
-    /// If `out` has no room for it; then no number is used up.
+    /// If `out` has no room for it ([`packet_max`] is enough); then no number is used up.
     pub fn encode(&mut self, head: &[u8], payload: &[u8], out: &mut [u8]) -> Result<usize, NoRoom> {
         let [low, high] = self.number.to_le_bytes();
         let front = [self.connection, low, high];

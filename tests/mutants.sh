@@ -3,6 +3,7 @@
 #
 #   tests/mutants.sh              every module: some hours on two cores (add `nice` to taste)
 #   tests/mutants.sh ROW…         some of them, by the names below
+#   OWN_ONLY=1 tests/mutants.sh…  with the tests of the module alone
 #   tests/mutants.sh --table      what the last runs found, as rows for docs/mutation.md
 #
 # Each mutant meets first the tests of its own module, and then, if it survived, those of the machines that use the module. It
@@ -12,31 +13,31 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 here=$PWD/target/mutants
 
-# What a link does, seen from outside.
-link='background_tab candidate closing flush ledger mobile_switch network_interruption offline_online opening rules
-  server_pings server_restart slow_network suspended transitions sim'
+# What a link does, seen from outside; one program, for linking takes longer than running.
+scenarios='background_tab candidate closing flush ledger mobile_switch network_interruption offline_online opening
+  server_pings server_restart slow_network suspended transitions'
 ws='ws_client_handshake ws_closing ws_encoder ws_frames ws_server_handshake ws_split ws_text'
 
 # row | files | tests of its own | tests of those that use it
 rows() {
   cat << ROWS
-time | src/time.rs | time | backoff heartbeat metrics
-rng | src/rng.rs | rng | backoff sim
+time | src/time.rs | time |
+rng | src/rng.rs | rng |
 error | src/error.rs | config |
 human | src/human.rs | config |
-backoff | src/backoff.rs | backoff config | $link
-heartbeat | src/heartbeat.rs | heartbeat config | $link
-quality | src/quality.rs | quality config | $link
-metrics | src/metrics.rs | metrics | $link
-outbox | src/outbox/*.rs | outbox outbox_model config | delivery $link
+backoff | src/backoff.rs | backoff config | scenarios
+heartbeat | src/heartbeat.rs | heartbeat config | scenarios
+quality | src/quality.rs | quality config | scenarios
+metrics | src/metrics.rs | metrics | scenarios
+outbox | src/outbox/*.rs | outbox outbox_model config | scenarios
 delivery | src/delivery.rs src/delivery/*.rs | delivery | delivery_model
-wire | src/wire/mod.rs src/wire/raw.rs | wire_raw config | $link
+wire | src/wire/mod.rs src/wire/raw.rs | wire_raw config | scenarios
 native | src/wire/native/*.rs | wire_native |
 trace | src/trace.rs | trace |
 sim | src/sim/*.rs | sim |
 handshake | src/ws/handshake/*.rs | ws_client_handshake ws_server_handshake |
 ws | src/ws/*.rs | ws_frames ws_text ws_encoder ws_closing | $ws
-link | src/link/*.rs | rules transitions | $link config trace
+link | src/link/*.rs | scenarios | scenarios rules sim config trace
 ROWS
 }
 
@@ -76,13 +77,14 @@ if [ -d "$here/tree" ]; then
 else
   mkdir -p "$here" && git clone -q . "$here/tree"
 fi
+for test in $scenarios; do printf '#[path = "%s.rs"]\nmod %s;\n' "$test" "$test"; done > "$here/tree/tests/scenarios.rs"
 export PROPTEST_CASES=${PROPTEST_CASES:-64}
 rows | while IFS='|' read -r row files own users; do
   row=${row// /}
   [ $# -eq 0 ] || [[ " $* " == *" $row "* ]] || continue
   printf '\n== %s\n' "$row"
   try "$row" "$files" "$own"
-  if [ -s "$here/$row/mutants.out/missed.txt" ] && [ -n "${users// /}" ]; then
+  if [ -s "$here/$row/mutants.out/missed.txt" ] && [ -n "${users// /}" ] && [ -z "${OWN_ONLY:-}" ]; then
     try "$row" "$files" "$own $users"
   fi
 done

@@ -4,6 +4,7 @@
 #   tests/mutants.sh              every module: some hours on two cores (add `nice` to taste)
 #   tests/mutants.sh ROW…         some of them, by the names below
 #   OWN_ONLY=1 tests/mutants.sh…  with the tests of the module alone
+#   SHARD=0/8 tests/mutants.sh…   every eighth mutant, from the first on: a sample that spares a busy machine
 #   tests/mutants.sh --table      what the last runs found, as rows for docs/mutation.md
 #
 # Each mutant meets first the tests of its own module, and then, if it survived, those of the machines that use the module. It
@@ -12,6 +13,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=$PWD/target/mutants
+part=${SHARD:-all}
+part=${part//\//-of-}
 
 # What a link does, seen from outside; one program, for linking takes longer than running.
 scenarios='background_tab candidate closing flush ledger mobile_switch network_interruption offline_online opening
@@ -48,20 +51,20 @@ try() {
   local runner="target.'cfg(all())'.runner=['bash', '-c', 'ulimit -t 60 -v 8000000; exec \"\$0\" \"\$@\"']"
   for file in $files; do arguments+=(-f "$file"); done
   for test in $tests; do arguments+=(-C "--test=$test"); done
+  [ -z "${SHARD:-}" ] || arguments+=(--shard "$SHARD" --sharding round-robin)
   cargo mutants --in-place --iterate --profile mutants --no-shuffle --colors never --timeout 3600 -C "--config=$runner" \
-    -d "$here/tree" -o "$here/$row" -p everlink "${arguments[@]}" < /dev/null ||
+    -d "$here/tree" -o "$here/$row/$part" -p everlink "${arguments[@]}" < /dev/null ||
     (($? == 2 || $? == 3)) # some survived, some took too long
 }
 
 table() {
   echo '| module | mutants | caught | survived | share caught |'
   echo '| --- | --- | --- | --- | --- |'
-  local row found caught missed all
+  local row caught missed all
   rows | while IFS='| ' read -r row _; do
-    found=$here/$row/mutants.out
-    [ -d "$found" ] || continue
-    missed=$(wc -l < "$found/missed.txt")
-    caught=$(cat "$found"/{caught,timeout,previously_caught}.txt 2> /dev/null | sort -u | wc -l)
+    found() { cat "$here/$row"/*/mutants.out/"$1".txt 2> /dev/null || true; }
+    caught=$( (found caught && found timeout && found previously_caught) | sort -u | wc -l)
+    missed=$(found missed | sort -u | wc -l)
     all=$((missed + caught))
     ((all == 0)) || echo "| \`$row\` | $all | $caught | $missed | $((100 * caught / all)) % |"
   done
@@ -84,7 +87,7 @@ rows | while IFS='|' read -r row files own users; do
   [ $# -eq 0 ] || [[ " $* " == *" $row "* ]] || continue
   printf '\n== %s\n' "$row"
   try "$row" "$files" "$own"
-  if [ -s "$here/$row/mutants.out/missed.txt" ] && [ -n "${users// /}" ] && [ -z "${OWN_ONLY:-}" ]; then
+  if [ -s "$here/$row/$part/mutants.out/missed.txt" ] && [ -n "${users// /}" ] && [ -z "${OWN_ONLY:-}" ]; then
     try "$row" "$files" "$own $users"
   fi
 done

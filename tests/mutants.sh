@@ -49,6 +49,7 @@ try() {
   local row=$1 files=$2 tests=$3 file test arguments=()
   # A mutant that never ends, or takes all memory, is stopped by its own CPU time, which other work does not use up.
   local runner="target.'cfg(all())'.runner=['bash', '-c', 'ulimit -t 60 -v 8000000; exec \"\$0\" \"\$@\"']"
+  mkdir -p "$here/$row"
   for file in $files; do arguments+=(-f "$file"); done
   for test in $tests; do arguments+=(-C "--test=$test"); done
   [ -z "${SHARD:-}" ] || arguments+=(--shard "$SHARD" --sharding round-robin)

@@ -94,6 +94,7 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod acceptor;
 pub mod backoff;
 pub mod channels;
 pub mod delivery;
@@ -104,9 +105,11 @@ mod human;
 pub mod link;
 pub mod metrics;
 pub mod outbox;
+pub mod peer;
 pub mod quality;
 pub mod requests;
 pub mod rng;
+mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod time;

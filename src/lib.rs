@@ -107,6 +107,7 @@ pub mod quality;
 pub mod rng;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod stream;
 pub mod time;
 #[cfg(feature = "serde")]
 pub mod trace;

@@ -99,7 +99,7 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    const HEAD: usize = 4;
+    pub(crate) const HEAD: usize = 4;
 
     pub(crate) const fn new(opcode: Opcode, payload: &'a [u8]) -> Frame<'a> {
         Frame { opcode, head: [0; Frame::HEAD], head_len: 0, payload }

@@ -1,0 +1,186 @@
+//! What a stream carries: one end of a logical connection, such as a link.
+
+use core::time::Duration;
+
+use crate::link::{self, Action, Deliveries, Epoch, Event, Input, Link};
+use crate::outbox::Slots;
+use crate::time::Instant;
+use crate::wire::Frame;
+
+/// One end of a logical connection, as a [`Stream`](super::Stream) sees it: it is told what sockets do, and says what is to
+/// be done with them. A [`Link`] is one.
+pub trait End {
+    /// What is not for the stream, but for its owner to know or to do.
+    type Told;
+
+    /// What a frame carried for the application, borrowed from it.
+    type Deliveries<'f>;
+
+    /// Something happened to a socket.
+    fn event<'f>(&mut self, now: Instant, epoch: Epoch, event: Event<'f>) -> Self::Deliveries<'f>;
+
+    /// Time has passed.
+    fn tick(&mut self, now: Instant);
+
+    /// What is to be done now.
+    fn demand(&mut self) -> Demand<Self::Told>;
+
+    /// The next frame for this socket.
+    fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>>;
+
+    /// What [`Demand::Ping`] asks to write.
+    fn ping_frame(&self, nonce: u32) -> Frame<'_>;
+
+    /// What [`Demand::Pong`] asks to write.
+    fn pong_frame(&self) -> Frame<'_>;
+
+    /// Bytes of the largest frame that [`pull`](End::pull) can give.
+    fn largest_frame(&self) -> usize;
+
+    /// How long a socket may take to close that the other end closed.
+    fn close_timeout(&self) -> Duration;
+
+    /// The wall clock at `now`, if it is known: time since 1970-01-01 00:00 UTC.
+    fn wall_clock(&self, now: Instant) -> Option<Duration>;
+}
+
+/// What an [`End`] wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand<T> {
+    /// Drop this socket at once.
+    Abandon(Epoch),
+    /// Close this socket properly, with this code.
+    Close(Epoch, u16),
+    /// Open a socket.
+    Open {
+        /// Its epoch.
+        epoch: Epoch,
+        /// Which attempt it is; 0 is the first.
+        attempt: u32,
+    },
+    /// Write a pong of the wire's own.
+    Pong(Epoch),
+    /// Write a ping with this nonce.
+    Ping(Epoch, u32),
+    /// Pull and write frames.
+    Flush(Epoch),
+    /// This is for the owner.
+    Tell(T),
+    /// Nothing until then.
+    Wait(Instant),
+    /// Nothing until something happens.
+    Idle,
+}
+
+impl<P: AsRef<[u8]>, S: Slots<P>> End for Link<P, S> {
+    type Told = Action;
+    type Deliveries<'f> = Deliveries<'f>;
+
+    #[inline]
+    fn event<'f>(&mut self, now: Instant, epoch: Epoch, event: Event<'f>) -> Deliveries<'f> {
+        self.handle(now, Input::Socket(epoch, event))
+    }
+
+    fn tick(&mut self, now: Instant) {
+        drop(self.handle(now, Input::Tick));
+    }
+
+    fn demand(&mut self) -> Demand<Action> {
+        demand(self.poll())
+    }
+
+    #[inline]
+    fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
+        Link::pull(self, epoch)
+    }
+
+    fn ping_frame(&self, nonce: u32) -> Frame<'_> {
+        Link::ping_frame(self, nonce)
+    }
+
+    fn pong_frame(&self) -> Frame<'_> {
+        Link::pong_frame(self)
+    }
+
+    fn largest_frame(&self) -> usize {
+        Frame::HEAD.saturating_add(self.config().outbox.message_bytes as usize)
+    }
+
+    fn close_timeout(&self) -> Duration {
+        self.config().close_timeout
+    }
+
+    fn wall_clock(&self, now: Instant) -> Option<Duration> {
+        Link::wall_clock(self, now)
+    }
+}
+
+#[cfg(feature = "serde")]
+impl<P, S, F> End for crate::trace::Traced<P, S, F>
+where
+    P: AsRef<[u8]>,
+    S: Slots<P>,
+    F: FnMut(&[u8]),
+{
+    type Told = Action;
+    type Deliveries<'f> = Deliveries<'f>;
+
+    #[inline]
+    fn event<'f>(&mut self, now: Instant, epoch: Epoch, event: Event<'f>) -> Deliveries<'f> {
+        self.handle(now, Input::Socket(epoch, event))
+    }
+
+    fn tick(&mut self, now: Instant) {
+        drop(self.handle(now, Input::Tick));
+    }
+
+    fn demand(&mut self) -> Demand<Action> {
+        demand(self.poll())
+    }
+
+    #[inline]
+    fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
+        crate::trace::Traced::pull(self, epoch)
+    }
+
+    fn ping_frame(&self, nonce: u32) -> Frame<'_> {
+        Link::ping_frame(self, nonce)
+    }
+
+    fn pong_frame(&self) -> Frame<'_> {
+        Link::pong_frame(self)
+    }
+
+    fn largest_frame(&self) -> usize {
+        End::largest_frame(&**self)
+    }
+
+    fn close_timeout(&self) -> Duration {
+        self.config().close_timeout
+    }
+
+    fn wall_clock(&self, now: Instant) -> Option<Duration> {
+        Link::wall_clock(self, now)
+    }
+}
+
+fn demand(next: link::Next) -> Demand<Action> {
+    match next {
+        link::Next::Wait(at) => Demand::Wait(at),
+        link::Next::Idle => Demand::Idle,
+        link::Next::Do(action) => match action {
+            Action::Abandon { epoch } => Demand::Abandon(epoch),
+            Action::Close { epoch, code } => Demand::Close(epoch, code),
+            Action::Open { epoch, transport: link::Transport::WebSocket, attempt } => {
+                Demand::Open { epoch, attempt }
+            }
+            Action::Pong { epoch } => Demand::Pong(epoch),
+            Action::Ping { epoch, nonce } => Demand::Ping(epoch, nonce),
+            Action::Flush { epoch } => Demand::Flush(epoch),
+            Action::Status { .. }
+            | Action::RetryScheduled { .. }
+            | Action::Quality { .. }
+            | Action::Settled(_) => Demand::Tell(action),
+        },
+    }
+}

@@ -1,0 +1,198 @@
+//! What goes out on a WebSocket.
+
+use super::{Last, Short, Stage, WebSocket};
+use crate::outbox::Kind;
+use crate::stream::outbound::Share;
+use crate::stream::room::Room;
+use crate::wire;
+use crate::ws::handshake::{Acceptance, Incoming, Refusal, WriteError};
+use crate::ws::{CloseBody, Code, Frame, SendError, Step};
+
+impl<B: Room> WebSocket<B> {
+    /// The bytes that are to go out, from the next on; perhaps none. Say [`sent`](WebSocket::sent) of as many as have.
+    #[inline]
+    #[must_use]
+    pub fn transmit(&self) -> &[u8] {
+        self.outbound.pending()
+    }
+
+    /// So many of the bytes of [`transmit`](WebSocket::transmit) have gone out.
+    #[inline]
+    pub fn sent(&mut self, count: usize) {
+        self.outbound.sent(count);
+        // Before that, the request is still needed.
+        if let Stage::Open = self.stage {
+            self.outbound.settle();
+        }
+        if let Last::Ping(ping) = self.last {
+            self.pong(ping);
+        }
+    }
+
+    /// Payload bytes of messages that have gone out in all: those in [`transmit`](WebSocket::transmit) have not.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.outbound.written()
+    }
+
+    /// Whether a message of so many bytes finds room.
+    #[must_use]
+    pub fn has_room(&self, bytes: usize) -> bool {
+        self.outbound.has_room(bytes.saturating_add(14))
+    }
+
+    /// A server: becomes a WebSocket.
+    ///
+    /// # Errors
+    /// There is no request to be accepted ([`WriteError::Status`]), or what a [`WriteError`] says; then decide otherwise.
+    pub fn accept(&mut self, acceptance: &Acceptance<'_>) -> Result<(), WriteError> {
+        let Stage::Deciding = self.stage else { return Err(WriteError::Status) };
+        // The request is borrowed from one field while another is written.
+        let pending = self.inbound.room.bytes().get(self.inbound.start..self.inbound.end).unwrap_or_default();
+        let Some(Incoming::Upgrade(upgrade)) = super::reading::request_in(pending) else {
+            return Err(WriteError::Status);
+        };
+        self.outbound.put_head(|room| acceptance.write(&upgrade, room))?;
+        let length = upgrade.head().length();
+        self.inbound.consume(length);
+        self.stage = Stage::Open;
+        Ok(())
+    }
+
+    /// A server: answers that there will be no WebSocket, or a plain request.
+    ///
+    /// # Errors
+    /// There is no request to be refused ([`WriteError::Status`]), or what a [`WriteError`] says; then refuse otherwise.
+    pub fn refuse(&mut self, refusal: &Refusal<'_>) -> Result<(), WriteError> {
+        let Stage::Deciding = self.stage else { return Err(WriteError::Status) };
+        self.outbound.put_head(|room| refusal.write(room))?;
+        self.stage = Stage::Refused;
+        Ok(())
+    }
+
+    /// Sends a message. A text must be UTF-8, which is the caller's to know.
+    ///
+    /// # Errors
+    /// [`SendError::NoRoom`]: send what waits first. [`SendError::Closed`]: it is not open, or not any more.
+    #[inline]
+    pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.talking()?;
+        let frame = Frame::message(kind, payload);
+        let length = self.outbound.put(&mut self.encoder, &mut self.masks, frame, Share::Message)?;
+        self.outbound.count(length, payload.len());
+        Ok(())
+    }
+
+    /// Sends a ping, with up to 125 bytes that the pong will repeat.
+    ///
+    /// # Errors
+    /// As for [`send`](WebSocket::send); more than 125 bytes never find room.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.talking()?;
+        let frame = Frame::ping(payload).ok_or(SendError::NoRoom(payload.len()))?;
+        self.outbound.put(&mut self.encoder, &mut self.masks, frame, Share::Control).map(drop)
+    }
+
+    #[inline]
+    const fn talking(&self) -> Result<(), SendError> {
+        if matches!(self.stage, Stage::Open) { Ok(()) } else { Err(SendError::Closed) }
+    }
+
+    /// Answers a ping now, or as soon as there is room; of several that wait, the last (RFC 6455, section 5.5.3).
+    #[cold]
+    pub(super) fn pong(&mut self, ping: Short) {
+        self.last = Last::Nothing;
+        if let Some(frame) = Frame::pong(ping.get())
+            && let Err(SendError::NoRoom(_)) =
+                self.outbound.put(&mut self.encoder, &mut self.masks, frame, Share::Control)
+        {
+            self.last = Last::Ping(ping);
+        }
+    }
+
+    /// Says that this end closes, behind what was sent. Until the peer has answered, messages may still come.
+    pub fn close(&mut self, code: Option<Code>, reason: &str) {
+        match self.stage {
+            Stage::Open => {
+                self.closing.close(code);
+                self.say_close(reason);
+            }
+            // There is nobody yet to whom it could be said.
+            Stage::Asking { .. } | Stage::Asked(_) => self.broken = true,
+            Stage::Deciding => self.stage = Stage::Refused,
+            Stage::Refused => {}
+        }
+    }
+
+    /// Answers the peer's close frame.
+    pub(in crate::stream) fn answer(&mut self, code: Option<Code>) {
+        self.closing.received(code);
+        self.say_close("");
+    }
+
+    /// Says that the peer has broken the protocol.
+    pub(in crate::stream) fn fail(&mut self, code: Code) {
+        self.closing.fail(code);
+        self.say_close("");
+    }
+
+    fn say_close(&mut self, reason: &str) {
+        if let Step::Send(code) = self.closing.step() {
+            let body = code.map(|code| CloseBody::new(code, reason));
+            let frame = Frame::close(body.as_ref());
+            // Room is kept for it.
+            let _ = self.outbound.put(&mut self.encoder, &mut self.masks, frame, Share::Close);
+            self.closing.sent();
+        }
+    }
+
+    /// Takes back the messages that have not begun to leave. If one has, it must not be finished, and all is over.
+    pub(in crate::stream) fn retract(&mut self) {
+        self.broken |= !self.outbound.retract();
+    }
+
+    /// Whether a frame of a link's finds room that has up to so many bytes, its head and mask not among them.
+    #[inline]
+    pub(in crate::stream) fn has_room_for(&self, largest: usize) -> bool {
+        self.outbound.has_room(largest.saturating_add(14))
+    }
+
+    /// Writes a message that was pulled from a link; `false` if it finds no room.
+    #[inline]
+    pub(in crate::stream) fn put_message(&mut self, frame: &wire::Frame<'_>) -> bool {
+        match self.put(frame, Share::Message) {
+            Ok(length) => {
+                self.outbound.count(length, frame.payload().len());
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Writes a heartbeat; if there is no room for it, because the peer takes nothing, it is left out.
+    pub(in crate::stream) fn put_heartbeat(&mut self, frame: &wire::Frame<'_>) {
+        let _ = self.put(frame, Share::Control);
+    }
+
+    #[inline]
+    fn put(&mut self, frame: &wire::Frame<'_>, share: Share) -> Result<usize, SendError> {
+        let (encoder, masks) = (&mut self.encoder, &mut self.masks);
+        let kind = match frame.opcode {
+            wire::Opcode::Text => Kind::Text,
+            wire::Opcode::Binary => Kind::Binary,
+            wire::Opcode::Ping => {
+                let mut payload = [0; 125];
+                for (to, from) in payload.iter_mut().zip(frame.head().iter().chain(frame.payload())) {
+                    *to = *from;
+                }
+                let payload = payload.get(..frame.len()).unwrap_or_default();
+                let frame = Frame::ping(payload).ok_or(SendError::NoRoom(payload.len()))?;
+                return self.outbound.put(encoder, masks, frame, share);
+            }
+        };
+        if frame.head().is_empty() {
+            return self.outbound.put(encoder, masks, Frame::message(kind, frame.payload()), share);
+        }
+        self.outbound.put_joined(encoder, masks, kind, [frame.head(), frame.payload()], share)
+    }
+}

@@ -71,7 +71,7 @@ pub enum Action<T> {
         /// Whether both ends said that they close.
         clean: bool,
     },
-    /// What the link tells.
+    /// What the link wants or tells. What concerns sockets is done already: all of it is for display only.
     Tell(T),
 }
 

@@ -10,7 +10,7 @@ use crate::wire::Frame;
 /// One end of a logical connection, as a [`Stream`](super::Stream) sees it: it is told what sockets do, and says what is to
 /// be done with them. A [`Link`] is one.
 pub trait End {
-    /// What is not for the stream, but for its owner to know or to do.
+    /// What its owner is told: all that it wants, what the stream does for it included.
     type Told;
 
     /// What a frame carried for the application, borrowed from it.
@@ -28,10 +28,10 @@ pub trait End {
     /// The next frame for this socket.
     fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>>;
 
-    /// What [`Demand::Ping`] asks to write.
+    /// What [`Order::Ping`] asks to write.
     fn ping_frame(&self, nonce: u32) -> Frame<'_>;
 
-    /// What [`Demand::Pong`] asks to write.
+    /// What [`Order::Pong`] asks to write.
     fn pong_frame(&self) -> Frame<'_>;
 
     /// Bytes of the largest frame that [`pull`](End::pull) can give.
@@ -47,6 +47,19 @@ pub trait End {
 /// What an [`End`] wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand<T> {
+    /// Something of the stream; and what the owner is told of it.
+    Do(Order, T),
+    /// Something of the owner alone.
+    Tell(T),
+    /// Nothing until then.
+    Wait(Instant),
+    /// Nothing until something happens.
+    Idle,
+}
+
+/// What an [`End`] wants of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
     /// Drop this socket at once.
     Abandon(Epoch),
     /// Close this socket properly, with this code.
@@ -64,12 +77,6 @@ pub enum Demand<T> {
     Ping(Epoch, u32),
     /// Pull and write frames.
     Flush(Epoch),
-    /// This is for the owner.
-    Tell(T),
-    /// Nothing until then.
-    Wait(Instant),
-    /// Nothing until something happens.
-    Idle,
 }
 
 impl<P: AsRef<[u8]>, S: Slots<P>> End for Link<P, S> {
@@ -165,22 +172,26 @@ where
 }
 
 fn demand(next: link::Next) -> Demand<Action> {
-    match next {
-        link::Next::Wait(at) => Demand::Wait(at),
-        link::Next::Idle => Demand::Idle,
-        link::Next::Do(action) => match action {
-            Action::Abandon { epoch } => Demand::Abandon(epoch),
-            Action::Close { epoch, code } => Demand::Close(epoch, code),
-            Action::Open { epoch, transport: link::Transport::WebSocket, attempt } => {
-                Demand::Open { epoch, attempt }
-            }
-            Action::Pong { epoch } => Demand::Pong(epoch),
-            Action::Ping { epoch, nonce } => Demand::Ping(epoch, nonce),
-            Action::Flush { epoch } => Demand::Flush(epoch),
-            Action::Status { .. }
-            | Action::RetryScheduled { .. }
-            | Action::Quality { .. }
-            | Action::Settled(_) => Demand::Tell(action),
-        },
-    }
+    let action = match next {
+        link::Next::Wait(at) => return Demand::Wait(at),
+        link::Next::Idle => return Demand::Idle,
+        link::Next::Do(action) => action,
+    };
+    let order = match action {
+        Action::Abandon { epoch } => Order::Abandon(epoch),
+        Action::Close { epoch, code } => Order::Close(epoch, code),
+        Action::Open { epoch, transport: link::Transport::WebSocket, attempt } => {
+            Order::Open { epoch, attempt }
+        }
+        Action::Pong { epoch } => Order::Pong(epoch),
+        Action::Ping { epoch, nonce } => Order::Ping(epoch, nonce),
+        Action::Flush { epoch } => Order::Flush(epoch),
+        Action::Status { .. }
+        | Action::RetryScheduled { .. }
+        | Action::Quality { .. }
+        | Action::Settled(_) => {
+            return Demand::Tell(action);
+        }
+    };
+    Demand::Do(order, action)
 }

@@ -47,10 +47,10 @@ impl<B: Room> Inbound<B> {
     }
 
     pub(super) fn filled(&mut self, count: usize) {
-        self.end = (self.end + count).min(self.room.bytes().len());
+        self.end = self.end.saturating_add(count).min(self.room.bytes().len());
     }
 
     pub(super) fn consume(&mut self, count: usize) {
-        self.start = (self.start + count).min(self.end);
+        self.start = self.start.saturating_add(count).min(self.end);
     }
 }

@@ -94,7 +94,7 @@ mod websocket;
 
 pub use action::{Action, Fault, Next};
 pub use config::Config;
-pub use end::{Demand, End};
+pub use end::{Demand, End, Order};
 #[cfg(feature = "alloc")]
 pub use room::Heap;
 pub use room::{Memory, RESERVE, Room};

@@ -2,7 +2,7 @@
 
 use super::Stream;
 use super::action::{Action, Next};
-use super::end::{Demand, End};
+use super::end::{Demand, End, Order};
 use super::room::Room;
 use super::slot::Slot;
 use crate::link::Epoch;
@@ -11,52 +11,46 @@ impl<B: Room> Stream<B> {
     /// What is to be done now, or until when there is nothing. What the link wants of its sockets is done on the way. The link
     /// must be polled by nothing else.
     pub fn poll<E: End>(&mut self, end: &mut E) -> Next<E::Told> {
-        loop {
-            if let Some(action) = self.own() {
-                return Next::Do(action);
+        if let Some(action) = self.own() {
+            return Next::Do(action);
+        }
+        let at = match end.demand() {
+            Demand::Do(order, told) => {
+                self.obey(end, order);
+                return Next::Do(Action::Tell(told));
             }
-            let at = match end.demand() {
-                Demand::Abandon(epoch) => {
-                    self.abandon(epoch);
-                    continue;
+            Demand::Tell(told) => return Next::Do(Action::Tell(told)),
+            Demand::Wait(at) => Some(at),
+            Demand::Idle => None,
+        };
+        let partings =
+            self.slots.iter().flatten().filter_map(|slot| slot.carrying.as_ref().and_then(|up| up.parting));
+        partings.chain(at).min().map_or(Next::Idle, Next::Wait)
+    }
+
+    fn obey(&mut self, end: &mut impl End, order: Order) {
+        match order {
+            Order::Abandon(epoch) => self.abandon(epoch),
+            Order::Close(epoch, code) => {
+                if let Some(slot) = self.slot(epoch) {
+                    slot.close(code);
                 }
-                Demand::Close(epoch, code) => {
-                    if let Some(slot) = self.slot(epoch) {
-                        slot.close(code);
-                    }
-                    continue;
+            }
+            Order::Open { epoch, attempt } => {
+                self.wanted = Some((epoch, attempt));
+                self.make_room();
+            }
+            Order::Ping(epoch, nonce) => {
+                if let Some(up) = self.slot(epoch).and_then(Slot::up) {
+                    up.socket.put_heartbeat(&end.ping_frame(nonce));
                 }
-                Demand::Open { epoch, attempt } => {
-                    self.wanted = Some((epoch, attempt));
-                    self.make_room();
-                    continue;
+            }
+            Order::Pong(epoch) => {
+                if let Some(up) = self.slot(epoch).and_then(Slot::up) {
+                    up.socket.put_heartbeat(&end.pong_frame());
                 }
-                Demand::Ping(epoch, nonce) => {
-                    if let Some(up) = self.slot(epoch).and_then(Slot::up) {
-                        up.socket.put_heartbeat(&end.ping_frame(nonce));
-                    }
-                    continue;
-                }
-                Demand::Pong(epoch) => {
-                    if let Some(up) = self.slot(epoch).and_then(Slot::up) {
-                        up.socket.put_heartbeat(&end.pong_frame());
-                    }
-                    continue;
-                }
-                Demand::Flush(epoch) => {
-                    self.flush(end, epoch);
-                    continue;
-                }
-                Demand::Tell(told) => return Next::Do(Action::Tell(told)),
-                Demand::Wait(at) => Some(at),
-                Demand::Idle => None,
-            };
-            let partings = self
-                .slots
-                .iter()
-                .flatten()
-                .filter_map(|slot| slot.carrying.as_ref().and_then(|up| up.parting));
-            return partings.chain(at).min().map_or(Next::Idle, Next::Wait);
+            }
+            Order::Flush(epoch) => self.flush(end, epoch),
         }
     }
 

@@ -32,6 +32,12 @@ impl<B: Room> Assembly<B> {
         }
     }
 
+    /// The message, once it is complete.
+    #[inline]
+    pub(super) fn whole(&self) -> &[u8] {
+        self.room.bytes().get(..self.length).unwrap_or_default()
+    }
+
     /// It is complete, and is lent until the next call of [`clear_lent`](Assembly::clear_lent).
     pub(super) fn complete(&mut self) {
         self.lent = true;

@@ -89,7 +89,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> End for Link<P, S> {
     }
 
     fn tick(&mut self, now: Instant) {
-        drop(self.handle(now, Input::Tick));
+        self.handle(now, Input::Tick).for_each(drop);
     }
 
     fn demand(&mut self) -> Demand<Action> {
@@ -138,7 +138,7 @@ where
     }
 
     fn tick(&mut self, now: Instant) {
-        drop(self.handle(now, Input::Tick));
+        self.handle(now, Input::Tick).for_each(drop);
     }
 
     fn demand(&mut self) -> Demand<Action> {

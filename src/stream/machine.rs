@@ -60,7 +60,7 @@ impl<B: Room> Stream<B> {
     }
 
     /// So many bytes came into [`fill`](Stream::fill); 0: there will be no more. Then ask for what they are
-    /// ([`next`](Stream::next)) until there is nothing more.
+    /// ([`read`](Stream::read)) until there is nothing more.
     #[inline]
     pub fn received(&mut self, end: &mut impl End, now: Instant, epoch: Epoch, count: usize) {
         let Some(up) = self.slot(epoch).and_then(Slot::up) else { return };
@@ -73,7 +73,7 @@ impl<B: Room> Stream<B> {
     /// What the bytes carry for the application next; one frame at a time. `None` when all was read, or while
     /// [paused](Stream::pause).
     #[inline]
-    pub fn next<E: End>(&mut self, end: &mut E, now: Instant, epoch: Epoch) -> Option<E::Deliveries<'_>> {
+    pub fn read<E: End>(&mut self, end: &mut E, now: Instant, epoch: Epoch) -> Option<E::Deliveries<'_>> {
         let paused = self.paused;
         let slot = self.slots.iter_mut().flatten().find(|slot| slot.epoch == epoch)?;
         let (kind, place) = loop {
@@ -81,9 +81,22 @@ impl<B: Room> Stream<B> {
             if paused && up.is_current() {
                 return None;
             }
+            let heeded = up.is_heeded();
             match up.socket.advance()? {
-                Happened::Message { kind, place } if up.is_heeded() => break (kind, place),
-                happened => slot.happened(end, now, paused, happened),
+                Happened::Message { kind, place } => {
+                    if heeded {
+                        break (kind, place);
+                    }
+                }
+                happened @ (Happened::Request
+                | Happened::Opened { .. }
+                | Happened::Refused { .. }
+                | Happened::HandshakeFailed(_)
+                | Happened::Ping(_)
+                | Happened::Pong(_)
+                | Happened::Close(_)
+                | Happened::Failed(_)
+                | Happened::Ended) => slot.happened(end, now, paused, happened),
             }
         };
         let data = slot.up()?.socket.bytes(place);
@@ -101,7 +114,7 @@ impl<B: Room> Stream<B> {
         }
         let written = up.socket.written();
         let more = mem::replace(&mut up.written, written) != written;
-        let writable = up.full && up.socket.has_room_for(largest);
+        let writable = up.full && up.socket.has_room(largest);
         up.full &= !writable;
         if more {
             drop(end.event(now, epoch, Event::Written(written)));
@@ -125,7 +138,7 @@ impl<B: Room> Stream<B> {
         self.turn(end, now, true, Event::Paused);
     }
 
-    /// The application takes messages again. Ask for those that came before it paused ([`next`](Stream::next)).
+    /// The application takes messages again. Ask for those that came before it paused ([`read`](Stream::read)).
     pub fn resume(&mut self, end: &mut impl End, now: Instant) {
         self.turn(end, now, false, Event::Resumed);
     }

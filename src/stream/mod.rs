@@ -59,7 +59,7 @@
 //!             }
 //!             Happened::Received(epoch, count) => {
 //!                 stream.received(link, now, epoch, count);
-//!                 while let Some(deliveries) = stream.next(link, now, epoch) {
+//!                 while let Some(deliveries) = stream.read(link, now, epoch) {
 //!                     deliveries.for_each(|delivery| io.deliver(delivery));
 //!                 }
 //!             }
@@ -98,7 +98,7 @@ pub use end::{Demand, End, Order};
 #[cfg(feature = "alloc")]
 pub use room::Heap;
 pub use room::{Memory, RESERVE, Room};
-pub use websocket::{Event, Way, WebSocket};
+pub use websocket::{Event, Reply, Way, WebSocket};
 
 use crate::error::ConfigError;
 use crate::link::Epoch;

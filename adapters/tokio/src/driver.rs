@@ -157,7 +157,7 @@ impl Io {
 
     /// Hands what came to the application, until there is nothing more or the application does not keep up.
     fn deliver(&mut self, link: &mut crate::client::TracedLink, now: Instant, epoch: Epoch) {
-        while let Some(deliveries) = self.stream.next(link, now, epoch) {
+        while let Some(deliveries) = self.stream.read(link, now, epoch) {
             let mut unread = Vec::new();
             for delivery in deliveries {
                 let Delivery::Message { kind, data } = delivery else { continue };

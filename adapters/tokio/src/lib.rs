@@ -33,6 +33,7 @@ mod options;
 mod pipe;
 mod target;
 mod watched;
+pub mod ws;
 
 use std::fmt;
 

@@ -8,7 +8,8 @@ use everlink::link::Epoch;
 use everlink::stream::Stream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-pub(crate) trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+/// What can be read and written.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
 

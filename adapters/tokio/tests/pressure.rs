@@ -8,7 +8,7 @@ use everlink::heartbeat::Mode;
 use everlink::link::{Cause, State};
 use everlink::wire::{Wire, raw};
 use everlink_cli::relay::Relay;
-use everlink_tokio::{Action, Message, Options, Outcome, Status};
+use everlink_tokio::{Action, Message, Options, Status};
 use futures_util::{SinkExt, StreamExt};
 use rig::{Rig, Stage, end_of, ms, nervous, next_data, quick, soon};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

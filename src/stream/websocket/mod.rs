@@ -6,6 +6,7 @@ mod writing;
 
 pub use event::Event;
 pub(super) use event::Happened;
+pub use writing::Reply;
 
 use super::assembly::Assembly;
 use super::config::Config;
@@ -13,7 +14,7 @@ use super::inbound::Inbound;
 use super::masks::Masks;
 use super::outbound::Outbound;
 use super::room::{Memory, Room};
-use crate::ws::handshake::{HeadLimits, Request, RequestReader, ResponseReader, WriteError};
+use crate::ws::handshake::{HeadLimits, Incoming, Request, RequestReader, ResponseReader, WriteError};
 use crate::ws::{Closing, Decoder, Encoder, Role, Step};
 
 /// One WebSocket over bytes: its opening handshake, its frames, its pings, its close. Either end; without I/O, without time.
@@ -40,15 +41,15 @@ use crate::ws::{Closing, Decoder, Encoder, Role, Step};
 /// }
 ///
 /// carry(&mut client, &mut server);
-/// assert!(matches!(server.next(), Some(Event::Request(_)))); // look at it, then:
+/// assert!(matches!(server.read(), Some(Event::Request(_)))); // look at it, then:
 /// server.accept(&Acceptance::default()).unwrap();
 /// carry(&mut server, &mut client);
-/// assert!(matches!(client.next(), Some(Event::Opened(_))));
+/// assert!(matches!(client.read(), Some(Event::Opened(_))));
 ///
 /// client.send(Kind::Text, b"hello").unwrap();
 /// carry(&mut client, &mut server);
-/// assert_eq!(server.next(), Some(Event::Message { kind: Kind::Text, data: b"hello" }));
-/// assert_eq!(server.next(), None);
+/// assert_eq!(server.read(), Some(Event::Message { kind: Kind::Text, data: b"hello" }));
+/// assert_eq!(server.read(), None);
 /// ```
 #[derive(Debug)]
 pub struct WebSocket<B> {
@@ -67,6 +68,8 @@ pub struct WebSocket<B> {
     broken: bool,
     /// The end of the bytes was told.
     told_end: bool,
+    /// What is next, if it was asked for before.
+    ready: Option<Happened>,
 }
 
 #[derive(Debug)]
@@ -187,6 +190,7 @@ impl<B: Room> WebSocket<B> {
             deaf: false,
             broken: false,
             told_end: false,
+            ready: None,
         }
     }
 
@@ -205,11 +209,12 @@ impl<B: Room> WebSocket<B> {
 
     // Bytes in.
 
-    /// Where to put what comes in next. Empty if nothing can be taken before a request is decided upon, or what came was
-    /// [read](WebSocket::next).
+    /// Where to put what comes in next. Empty if nothing can be taken before a request is decided upon, or before what came was
+    /// [read](WebSocket::read).
     #[inline]
     pub fn fill(&mut self) -> &mut [u8] {
         match self.stage {
+            _ if self.ready.is_some() => &mut [],
             Stage::Deciding => &mut [],
             Stage::Asking { .. } | Stage::Asked(_) | Stage::Open | Stage::Refused => self.inbound.spare(),
         }
@@ -241,6 +246,21 @@ impl<B: Room> WebSocket<B> {
             Way::Shut
         } else {
             Way::Open
+        }
+    }
+
+    /// Whether the opening handshake is under way.
+    #[must_use]
+    pub const fn is_shaking(&self) -> bool {
+        matches!(self.stage, Stage::Asking { .. } | Stage::Asked(_) | Stage::Deciding)
+    }
+
+    /// A server: the request that waits for the decision.
+    #[must_use]
+    pub fn asked(&self) -> Option<Incoming<'_>> {
+        match self.stage {
+            Stage::Deciding => reading::request_in(self.inbound.pending()),
+            Stage::Asking { .. } | Stage::Asked(_) | Stage::Open | Stage::Refused => None,
         }
     }
 

@@ -1,8 +1,11 @@
 //! What comes in on a WebSocket, and what is made of it.
 
 use super::event::{Event, Happened, Place};
+use super::writing::Reply;
 use super::{Last, Short, Stage, WebSocket};
 use crate::outbox::Kind;
+use crate::stream::assembly::Assembly;
+use crate::stream::inbound::Inbound;
 use crate::stream::room::Room;
 use crate::ws::handshake::{Head, HeadLimits, Incoming, Offer, Refused, RequestReader, Response};
 use crate::ws::{Error, Event as Decoded, Part, Violation};
@@ -10,7 +13,37 @@ use crate::ws::{Error, Event as Decoded, Part, Violation};
 impl<B: Room> WebSocket<B> {
     /// What happened next. `None`: nothing before more bytes come.
     #[inline]
-    pub fn next(&mut self) -> Option<Event<'_>> {
+    pub fn read(&mut self) -> Option<Event<'_>> {
+        let happened = self.take()?;
+        Some(self.lend(happened))
+    }
+
+    /// The same, with a way to send something while it is lent: an echo needs no copy of its own.
+    #[inline]
+    pub fn read_with_reply(&mut self) -> Option<(Event<'_>, Reply<'_, B>)> {
+        let happened = self.take()?;
+        let WebSocket { stage, masks, encoder, outbound, inbound, message, last, .. } = self;
+        let event = Lender { inbound, message, last }.lend(happened);
+        Some((event, Reply { open: matches!(stage, Stage::Open), masks, encoder, outbound }))
+    }
+
+    /// Whether [`read`](WebSocket::read) has something. Until it was asked, nothing more comes in.
+    #[inline]
+    pub fn is_ready(&mut self) -> bool {
+        if self.ready.is_none() {
+            self.ready = self.answered();
+        }
+        self.ready.is_some()
+    }
+
+    #[inline]
+    fn take(&mut self) -> Option<Happened> {
+        self.ready.take().or_else(|| self.answered())
+    }
+
+    /// What happened next, and what the peer is to be told of it at once.
+    #[inline]
+    fn answered(&mut self) -> Option<Happened> {
         let happened = self.advance()?;
         match &happened {
             Happened::Close(code) => self.answer(*code),
@@ -24,10 +57,10 @@ impl<B: Room> WebSocket<B> {
             | Happened::Pong(_)
             | Happened::Ended => {}
         }
-        Some(self.lend(happened))
+        Some(happened)
     }
 
-    /// The same; what is said to the peer about its close or its violation is left to the caller.
+    /// What happened next; what is said to the peer about its close or its violation is left to the caller.
     #[inline]
     pub(in crate::stream) fn advance(&mut self) -> Option<Happened> {
         self.message.clear_lent();
@@ -175,42 +208,10 @@ impl<B: Room> WebSocket<B> {
         }
     }
 
-    /// Adds to what happened what is lent of it.
     #[inline]
-    pub(in crate::stream) fn lend(&self, happened: Happened) -> Event<'_> {
-        match happened {
-            Happened::Message { kind, place } => Event::Message { kind, data: self.bytes(place) },
-            Happened::Ping(place) => Event::Ping(self.bytes(place)),
-            Happened::Pong(place) => Event::Pong(self.bytes(place)),
-            Happened::Close(code) => Event::Close { code, reason: self.reason() },
-            Happened::Failed(error) => Event::Failed(error),
-            Happened::Ended => Event::Ended,
-            Happened::Request
-            | Happened::Opened { .. }
-            | Happened::Refused { .. }
-            | Happened::HandshakeFailed(_) => {
-                // None of these is told without what it tells of.
-                self.lend_head(&happened).unwrap_or(Event::Ended)
-            }
-        }
-    }
-    /// The heads are read again: it is rare, and they need not be kept apart.
-    #[cold]
-    fn lend_head(&self, happened: &Happened) -> Option<Event<'_>> {
-        match happened {
-            Happened::Request => request_in(self.inbound.pending()).map(Event::Request),
-            Happened::Opened { head } => self.head(*head).map(Event::Opened),
-            Happened::Refused { status, head } => {
-                self.head(*head).map(|head| Event::Refused(Refused { status: *status, head }))
-            }
-            Happened::HandshakeFailed(error) => Some(Event::HandshakeFailed(*error)),
-            Happened::Message { .. }
-            | Happened::Ping(_)
-            | Happened::Pong(_)
-            | Happened::Close(_)
-            | Happened::Failed(_)
-            | Happened::Ended => None,
-        }
+    fn lend(&self, happened: Happened) -> Event<'_> {
+        let WebSocket { inbound, message, last, .. } = self;
+        Lender { inbound, message, last }.lend(happened)
     }
 
     /// The head that the bytes began with.
@@ -220,16 +221,74 @@ impl<B: Room> WebSocket<B> {
 
     #[inline]
     pub(in crate::stream) fn bytes(&self, place: Place) -> &[u8] {
-        match place {
-            Place::Inbound(place) => self.inbound.at(place),
-            Place::Assembly => self.message.room.bytes().get(..self.message.length).unwrap_or_default(),
-        }
+        bytes(&self.inbound, &self.message, place)
     }
 
     /// The reason that the peer closed for; empty if there is none.
     #[must_use]
     pub fn reason(&self) -> &str {
-        match &self.last {
+        self.last.reason()
+    }
+}
+
+#[inline]
+fn bytes<'b, B: Room>(inbound: &'b Inbound<B>, message: &'b Assembly<B>, place: Place) -> &'b [u8] {
+    match place {
+        Place::Inbound(place) => inbound.at(place),
+        Place::Assembly => message.whole(),
+    }
+}
+
+/// Adds to what happened what is lent of it.
+struct Lender<'b, B> {
+    inbound: &'b Inbound<B>,
+    message: &'b Assembly<B>,
+    last: &'b Last,
+}
+
+impl<'b, B: Room> Lender<'b, B> {
+    #[inline]
+    fn lend(self, happened: Happened) -> Event<'b> {
+        let bytes = |place| bytes(self.inbound, self.message, place);
+        match happened {
+            Happened::Message { kind, place } => Event::Message { kind, data: bytes(place) },
+            Happened::Ping(place) => Event::Ping(bytes(place)),
+            Happened::Pong(place) => Event::Pong(bytes(place)),
+            Happened::Close(code) => Event::Close { code, reason: self.last.reason() },
+            Happened::Failed(error) => Event::Failed(error),
+            Happened::HandshakeFailed(error) => Event::HandshakeFailed(error),
+            // None of these is told without the head that it tells of.
+            Happened::Request | Happened::Opened { .. } | Happened::Refused { .. } => {
+                self.head(&happened).unwrap_or(Event::Ended)
+            }
+            Happened::Ended => Event::Ended,
+        }
+    }
+
+    /// Heads are read again: it is rare, and they need not be kept apart.
+    #[cold]
+    fn head(self, happened: &Happened) -> Option<Event<'b>> {
+        let head = |length: usize| Head::parse(self.inbound.at(0..length), u16::MAX).ok();
+        match *happened {
+            Happened::Request => request_in(self.inbound.pending()).map(Event::Request),
+            Happened::Opened { head: length } => head(length).map(Event::Opened),
+            Happened::Refused { status, head: length } => {
+                head(length).map(|head| Event::Refused(Refused { status, head }))
+            }
+            Happened::HandshakeFailed(_)
+            | Happened::Message { .. }
+            | Happened::Ping(_)
+            | Happened::Pong(_)
+            | Happened::Close(_)
+            | Happened::Failed(_)
+            | Happened::Ended => None,
+        }
+    }
+}
+
+impl Last {
+    fn reason(&self) -> &str {
+        match self {
             Last::Reason(reason) => str::from_utf8(reason.get()).unwrap_or_default(),
             Last::Nothing | Last::Ping(_) => "",
         }

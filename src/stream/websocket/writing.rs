@@ -2,11 +2,48 @@
 
 use super::{Last, Short, Stage, WebSocket};
 use crate::outbox::Kind;
-use crate::stream::outbound::Share;
+use crate::stream::masks::Masks;
+use crate::stream::outbound::{Outbound, Share};
 use crate::stream::room::Room;
 use crate::wire;
 use crate::ws::handshake::{Acceptance, Incoming, Refusal, WriteError};
-use crate::ws::{CloseBody, Code, Frame, SendError, Step};
+use crate::ws::{CloseBody, Code, Encoder, Frame, SendError, Step};
+
+/// The outgoing half of a WebSocket, while what came in is lent.
+#[derive(Debug)]
+pub struct Reply<'a, B> {
+    pub(super) open: bool,
+    pub(super) masks: &'a mut Option<Masks>,
+    pub(super) encoder: &'a mut Encoder,
+    pub(super) outbound: &'a mut Outbound<B>,
+}
+
+impl<B: Room> Reply<'_, B> {
+    /// [`WebSocket::send`].
+    ///
+    /// # Errors
+    /// Those of [`WebSocket::send`].
+    #[inline]
+    pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.put(Frame::message(kind, payload), Share::Message)
+    }
+
+    /// [`WebSocket::ping`].
+    ///
+    /// # Errors
+    /// Those of [`WebSocket::ping`].
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.put(Frame::ping(payload).ok_or(SendError::NoRoom(payload.len()))?, Share::Control)
+    }
+
+    #[inline]
+    fn put(&mut self, frame: Frame<'_>, share: Share) -> Result<(), SendError> {
+        if !self.open {
+            return Err(SendError::Closed);
+        }
+        self.outbound.put(self.encoder, self.masks, frame, share).map(drop)
+    }
+}
 
 impl<B: Room> WebSocket<B> {
     /// The bytes that are to go out, from the next on; perhaps none. Say [`sent`](WebSocket::sent) of as many as have.
@@ -29,13 +66,13 @@ impl<B: Room> WebSocket<B> {
         }
     }
 
-    /// Payload bytes of messages that have gone out in all: those in [`transmit`](WebSocket::transmit) have not.
-    #[must_use]
-    pub fn written(&self) -> u64 {
+    /// Payload bytes of a link's messages that have gone out.
+    pub(in crate::stream) fn written(&self) -> u64 {
         self.outbound.written()
     }
 
     /// Whether a message of so many bytes finds room.
+    #[inline]
     #[must_use]
     pub fn has_room(&self, bytes: usize) -> bool {
         self.outbound.has_room(bytes.saturating_add(14))
@@ -76,11 +113,7 @@ impl<B: Room> WebSocket<B> {
     /// [`SendError::NoRoom`]: send what waits first. [`SendError::Closed`]: it is not open, or not any more.
     #[inline]
     pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
-        self.talking()?;
-        let frame = Frame::message(kind, payload);
-        let length = self.outbound.put(&mut self.encoder, &mut self.masks, frame, Share::Message)?;
-        self.outbound.count(length, payload.len());
-        Ok(())
+        self.reply().send(kind, payload)
     }
 
     /// Sends a ping, with up to 125 bytes that the pong will repeat.
@@ -88,14 +121,13 @@ impl<B: Room> WebSocket<B> {
     /// # Errors
     /// As for [`send`](WebSocket::send); more than 125 bytes never find room.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
-        self.talking()?;
-        let frame = Frame::ping(payload).ok_or(SendError::NoRoom(payload.len()))?;
-        self.outbound.put(&mut self.encoder, &mut self.masks, frame, Share::Control).map(drop)
+        self.reply().ping(payload)
     }
 
     #[inline]
-    const fn talking(&self) -> Result<(), SendError> {
-        if matches!(self.stage, Stage::Open) { Ok(()) } else { Err(SendError::Closed) }
+    fn reply(&mut self) -> Reply<'_, B> {
+        let WebSocket { stage, masks, encoder, outbound, .. } = self;
+        Reply { open: matches!(stage, Stage::Open), masks, encoder, outbound }
     }
 
     /// Answers a ping now, or as soon as there is room; of several that wait, the last (RFC 6455, section 5.5.3).
@@ -149,12 +181,6 @@ impl<B: Room> WebSocket<B> {
     /// Takes back the messages that have not begun to leave. If one has, it must not be finished, and all is over.
     pub(in crate::stream) fn retract(&mut self) {
         self.broken |= !self.outbound.retract();
-    }
-
-    /// Whether a frame of a link's finds room that has up to so many bytes, its head and mask not among them.
-    #[inline]
-    pub(in crate::stream) fn has_room_for(&self, largest: usize) -> bool {
-        self.outbound.has_room(largest.saturating_add(14))
     }
 
     /// Writes a message that was pulled from a link; `false` if it finds no room.

@@ -108,12 +108,13 @@ impl<B: Room> Stream<B> {
     pub fn sent(&mut self, end: &mut impl End, now: Instant, epoch: Epoch, count: usize) {
         let largest = end.largest_frame();
         let Some(up) = self.slot(epoch).and_then(Slot::up) else { return };
-        up.socket.sent(count);
+        let whole = up.socket.sent_whole(count);
         if !up.is_heeded() {
             return;
         }
         let written = up.socket.written();
-        let more = mem::replace(&mut up.written, written) != written;
+        // The last of an empty message adds nothing to the count.
+        let more = mem::replace(&mut up.written, written) != written || whole;
         let writable = up.full && up.socket.has_room(largest);
         up.full &= !writable;
         if more {

@@ -173,9 +173,10 @@ impl<B: Room> Outbound<B> {
         if self.count == 0 { None } else { self.messages.get(usize::from(self.first)).copied() }
     }
 
-    /// So many bytes have left.
+    /// So many bytes have left. Says whether the last of a message was among them.
     #[inline]
-    pub(super) fn sent(&mut self, bytes: usize) {
+    pub(super) fn sent(&mut self, bytes: usize) -> bool {
+        let before = self.count;
         let bytes = bytes.min(self.len());
         self.start += bytes;
         self.left = self.left.wrapping_add(bytes as u32);
@@ -186,6 +187,7 @@ impl<B: Room> Outbound<B> {
             self.first = (self.first + 1) % MESSAGES as u8;
             self.count -= 1;
         }
+        self.count < before
     }
 
     /// Frees what a large message took, once nothing waits.

@@ -15,7 +15,7 @@ use super::masks::Masks;
 use super::outbound::Outbound;
 use super::room::{Memory, Room};
 use crate::ws::handshake::{HeadLimits, Incoming, Request, RequestReader, ResponseReader, WriteError};
-use crate::ws::{Closing, Decoder, Encoder, Role, Step};
+use crate::ws::{Closing, Decoder, Encoder, Limits, Role, Step};
 
 /// One WebSocket over bytes: its opening handshake, its frames, its pings, its close. Either end; without I/O, without time.
 ///
@@ -177,11 +177,15 @@ impl<B: Room> WebSocket<B> {
 
     fn new(role: Role, memory: Memory<B>, config: &Config) -> WebSocket<B> {
         let Memory { inbound, outbound, message } = memory;
+        // What there is no memory for is refused as soon as the head of its frame is there.
+        let room = inbound.limit().max(message.limit()) as u64;
+        let (frame, message_limit) = (config.frames.frame.min(room), config.frames.message.min(room));
+        let limits = Limits { frame, message: message_limit, ..config.frames.clone() };
         WebSocket {
             stage: Stage::Open,
             masks: None,
             encoder: Encoder::new(role),
-            decoder: Decoder::new(role, config.frames.clone()),
+            decoder: Decoder::new(role, limits),
             closing: Closing::new(role),
             inbound: Inbound::new(inbound),
             outbound: Outbound::new(outbound),

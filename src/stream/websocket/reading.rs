@@ -113,11 +113,11 @@ impl<B: Room> WebSocket<B> {
                     Happened::Message { kind: Kind::Binary, place: place(data) }
                 }
                 Ok(Some(Decoded::Part(part))) => {
-                    let (kind, last) = (part.kind, part.last);
+                    let (kind, last, length) = (part.kind, part.last, part.payload.len());
                     let fits = self.message.push(part.payload);
                     self.inbound.start = end;
                     if !fits {
-                        return Some(self.too_big());
+                        return Some(self.too_big(length));
                     }
                     if !last {
                         continue;
@@ -156,14 +156,14 @@ impl<B: Room> WebSocket<B> {
         let consumed = before - bytes.len();
         let fits = part.is_none_or(|part| self.message.push(part.payload));
         self.inbound.consume(consumed);
-        if fits { None } else { Some(self.too_big()) }
+        if fits { None } else { Some(self.too_big(consumed)) }
     }
 
     #[cold]
-    fn too_big(&mut self) -> Happened {
+    fn too_big(&mut self, piece: usize) -> Happened {
         self.deaf = true;
-        let violation =
-            Violation::MessageTooBig((self.message.length as u64).saturating_add(self.decoder.frame_left()));
+        let so_far = (self.message.length as u64).saturating_add(piece as u64);
+        let violation = Violation::MessageTooBig(so_far.saturating_add(self.decoder.frame_left()));
         Happened::Failed(Error { violation, at: self.decoder.offset() })
     }
 

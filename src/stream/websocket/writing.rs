@@ -56,7 +56,13 @@ impl<B: Room> WebSocket<B> {
     /// So many of the bytes of [`transmit`](WebSocket::transmit) have gone out.
     #[inline]
     pub fn sent(&mut self, count: usize) {
-        self.outbound.sent(count);
+        self.sent_whole(count);
+    }
+
+    /// The same; says whether the last of a link's message was among them.
+    #[inline]
+    pub(in crate::stream) fn sent_whole(&mut self, count: usize) -> bool {
+        let whole = self.outbound.sent(count);
         // Before that, the request is still needed.
         if let Stage::Open = self.stage {
             self.outbound.settle();
@@ -64,6 +70,7 @@ impl<B: Room> WebSocket<B> {
         if let Last::Ping(ping) = self.last {
             self.pong(ping);
         }
+        whole
     }
 
     /// Payload bytes of a link's messages that have gone out.

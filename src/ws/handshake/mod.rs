@@ -13,6 +13,8 @@
 //! caller to bound; how large it may be, for [`HeadLimits`].
 
 mod answer;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod fault;
 mod head;
 mod key;

@@ -247,13 +247,6 @@ fn what_would_grow_goes_as_it_is_and_is_not_referred_to() {
             }
         }
     }
-    // In parts, only the first decides.
-    let mut compressor = Compressor::new(&Config::default(), Context::default());
-    for (part, last) in [(&noise, false), (&text, true)] {
-        let part = Part { first: !last, last, ..whole(Kind::Binary, part) };
-        let pieces = compress(&mut compressor, part, 6000);
-        assert!(pieces.iter().all(|(compressed, ..)| *compressed == !last || last), "{}", pieces.len());
-    }
 }
 
 #[test]

@@ -67,11 +67,10 @@ impl Code {
     fn new(lengths: &[usize], may_be_empty: bool) -> Option<Code> {
         let mut counts = [0; 16];
         let mut symbols = Vec::new();
-        for length in 1..16 {
-            for (symbol, _) in lengths.iter().enumerate().filter(|(_, one)| **one == length) {
-                counts[length] += 1;
-                symbols.push(symbol);
-            }
+        for (length, count) in counts.iter_mut().enumerate().skip(1) {
+            let before = symbols.len();
+            symbols.extend((0..lengths.len()).filter(|symbol| lengths[*symbol] == length));
+            *count = symbols.len() - before;
         }
         let mut left = 1_i64;
         for count in &counts[1..] {

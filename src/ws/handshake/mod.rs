@@ -14,6 +14,8 @@
 
 mod answer;
 mod date;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod fault;
 mod head;
 mod key;

@@ -32,6 +32,15 @@ impl<B: Room> Assembly<B> {
         }
     }
 
+    /// Room for more of it; none if it is as large as it may be.
+    #[cfg(feature = "deflate")]
+    pub(super) fn tail(&mut self) -> &mut [u8] {
+        if self.length == self.room.bytes().len() {
+            self.room.grow(self.length + 1);
+        }
+        self.room.bytes_mut().get_mut(self.length..).unwrap_or_default()
+    }
+
     /// The message, once it is complete.
     #[inline]
     pub(super) fn whole(&self) -> &[u8] {

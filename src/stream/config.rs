@@ -16,6 +16,10 @@ pub struct Config {
     pub head: HeadLimits,
     /// Of frames and messages.
     pub frames: ws::Limits,
+    /// Compresses messages, if the peer wants it too; not at all by default. Read what [`ws::deflate`] says about secrets before
+    /// it is turned on.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<ws::deflate::Config>,
 }
 
 impl Config {
@@ -25,6 +29,8 @@ impl Config {
     /// Names the first field that is wrong.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.head.check()?;
+        #[cfg(feature = "deflate")]
+        self.deflate.as_ref().map_or(Ok(()), ws::deflate::Config::check)?;
         self.frames.check()
     }
 }

@@ -81,6 +81,7 @@
 
 mod action;
 mod assembly;
+mod compression;
 mod config;
 mod end;
 mod inbound;

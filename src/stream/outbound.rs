@@ -63,9 +63,9 @@ impl<B: Room> Outbound<B> {
             && self.len().saturating_add(frame).saturating_add(RESERVE) <= self.room.limit()
     }
 
-    /// Room for a frame of up to `needed` bytes.
+    /// Whether a frame of up to `needed` bytes finds room.
     #[inline]
-    fn tail(&mut self, needed: usize, share: Share) -> Result<&mut [u8], SendError> {
+    pub(super) fn check(&self, needed: usize, share: Share) -> Result<(), SendError> {
         let reserve = match share {
             Share::Message => RESERVE,
             Share::Control => CLOSE,
@@ -74,6 +74,13 @@ impl<B: Room> Outbound<B> {
         if self.len().saturating_add(needed).saturating_add(reserve) > self.room.limit() {
             return Err(SendError::NoRoom(needed));
         }
+        Ok(())
+    }
+
+    /// Room for such a frame.
+    #[inline]
+    fn tail(&mut self, needed: usize, share: Share) -> Result<&mut [u8], SendError> {
+        self.check(needed, share)?;
         if self.start == self.end {
             (self.start, self.end) = (0, 0);
         }

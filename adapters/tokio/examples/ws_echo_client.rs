@@ -29,7 +29,9 @@ async fn main() -> Result<(), Error> {
 }
 
 async fn echo(url: &str) -> Result<(), Error> {
-    let mut socket = connect(&Target::new(url)?, None, Options::default()).await?;
+    let mut options = Options::default();
+    options.limits.deflate = Some(Default::default());
+    let mut socket = connect(&Target::new(url)?, None, options).await?;
     while let Some((event, mut reply)) = socket.next_with_reply().await {
         match event {
             Event::Message { kind, data } => reply.send(kind, data)?,

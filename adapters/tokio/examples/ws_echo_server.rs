@@ -20,7 +20,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
 async fn echo(tcp: TcpStream) -> Result<(), Box<dyn std::error::Error>> {
     tcp.set_nodelay(true)?;
-    let mut socket = accept(tcp, Options::default()).await?.agree(&Default::default())?;
+    let mut options = Options::default();
+    options.limits.deflate = Some(Default::default());
+    let mut socket = accept(tcp, options).await?.agree(&Default::default())?;
     while let Some((event, mut reply)) = socket.next_with_reply().await {
         match event {
             Event::Message { kind, data } => reply.send(kind, data)?,

@@ -126,7 +126,7 @@ impl Drop for Last {
 }
 
 pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Messages), Error> {
-    let Options { config, seed, tls, max_message, inbound, trace, observer } = options;
+    let Options { config, seed, tls, max_message, compression, inbound, trace, observer } = options;
     let seed = seed.unwrap_or_else(random);
     let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
     let link = Link::new(config, seed).map_err(Error::Config)?;
@@ -134,6 +134,7 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     let mut limits = stream::Config::default();
     limits.frames.frame = (max_message as u64).max(125);
     limits.frames.message = limits.frames.frame;
+    limits.deflate = compression;
     let stream = Stream::on_heap(limits, &link);
     let inner = Inner {
         link: Traced::new(link, recorder),

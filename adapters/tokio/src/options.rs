@@ -25,6 +25,8 @@ pub struct Options {
     /// The longest message that is accepted from the server, in bytes; a longer one closes the socket with 1009.
     /// 16 MiB by default.
     pub max_message: usize,
+    /// Offers to compress messages; not by default. Read what [`deflate`](ws::deflate) says about secrets before it is turned on.
+    pub compression: Option<ws::deflate::Config>,
     /// How many received messages may wait in [`Messages`](crate::Messages) before reading stops. At least 1; 64 by default.
     pub inbound: usize,
     /// Takes a [trace](everlink::trace) of the link.
@@ -41,6 +43,7 @@ impl Default for Options {
             seed: None,
             tls: None,
             max_message: 16 << 20,
+            compression: None,
             inbound: 64,
             trace: None,
             observer: None,

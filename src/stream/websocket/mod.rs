@@ -9,6 +9,7 @@ pub(super) use event::Happened;
 pub use writing::Reply;
 
 use super::assembly::Assembly;
+use super::compression::Compression;
 use super::config::Config;
 use super::inbound::Inbound;
 use super::masks::Masks;
@@ -58,6 +59,7 @@ pub struct WebSocket<B> {
     encoder: Encoder,
     decoder: Decoder,
     closing: Closing,
+    compression: Compression,
     inbound: Inbound<B>,
     outbound: Outbound<B>,
     message: Assembly<B>,
@@ -147,7 +149,9 @@ impl<B: Room> WebSocket<B> {
         let key = masks.key();
         let mut socket = WebSocket::new(Role::Client, memory, config);
         socket.masks = Some(masks);
-        match socket.outbound.put_head(|room| request.write(&key, room)) {
+        let WebSocket { compression, outbound, .. } = &mut socket;
+        let ask = |request: &Request<'_>| outbound.put_head(|room| request.write(&key, room));
+        match compression.offer(request, ask) {
             Ok(length) => {
                 let reader = ResponseReader::new(&key, socket.head_limits(config));
                 let protocol_required = request.protocol_required;
@@ -166,7 +170,8 @@ impl<B: Room> WebSocket<B> {
         socket
     }
 
-    /// Either end after a handshake that somebody else made. A client gives the secret for its masks.
+    /// Either end after a handshake that somebody else made, in which no extension was agreed on. A client gives the secret for
+    /// its masks.
     #[must_use]
     pub fn opened(memory: Memory<B>, config: &Config, secret: Option<[u8; 32]>) -> WebSocket<B> {
         let role = if secret.is_some() { Role::Client } else { Role::Server };
@@ -187,6 +192,7 @@ impl<B: Room> WebSocket<B> {
             encoder: Encoder::new(role),
             decoder: Decoder::new(role, limits),
             closing: Closing::new(role),
+            compression: Compression::new(config),
             inbound: Inbound::new(inbound),
             outbound: Outbound::new(outbound),
             message: Assembly::new(message),

@@ -5,6 +5,7 @@ use super::writing::Reply;
 use super::{Last, Short, Stage, WebSocket};
 use crate::outbox::Kind;
 use crate::stream::assembly::Assembly;
+use crate::stream::compression::Compression;
 use crate::stream::inbound::Inbound;
 use crate::stream::room::Room;
 use crate::ws::handshake::{Head, HeadLimits, Incoming, Offer, Refused, RequestReader, Response};
@@ -22,9 +23,9 @@ impl<B: Room> WebSocket<B> {
     #[inline]
     pub fn read_with_reply(&mut self) -> Option<(Event<'_>, Reply<'_, B>)> {
         let happened = self.take()?;
-        let WebSocket { stage, masks, encoder, outbound, inbound, message, last, .. } = self;
+        let WebSocket { stage, compression, masks, encoder, outbound, inbound, message, last, .. } = self;
         let event = Lender { inbound, message, last }.lend(happened);
-        Some((event, Reply { open: matches!(stage, Stage::Open), masks, encoder, outbound }))
+        Some((event, Reply { open: matches!(stage, Stage::Open), compression, masks, encoder, outbound }))
     }
 
     /// Whether [`read`](WebSocket::read) has something. Until it was asked, nothing more comes in.
@@ -113,14 +114,14 @@ impl<B: Room> WebSocket<B> {
                     Happened::Message { kind: Kind::Binary, place: place(data) }
                 }
                 Ok(Some(Decoded::Part(part))) => {
-                    let (kind, last, length) = (part.kind, part.last, part.payload.len());
-                    let fits = self.message.push(part.payload);
+                    let (kind, length) = (part.kind, part.payload.len());
+                    let offset = self.decoder.offset();
+                    let added = add(part, offset, &mut self.compression, &mut self.message);
                     self.inbound.start = end;
-                    if !fits {
-                        return Some(self.too_big(length));
-                    }
-                    if !last {
-                        continue;
+                    match added {
+                        Ok(true) => {}
+                        Ok(false) => continue,
+                        Err(error) => return Some(self.cannot_add(error, length)),
                     }
                     self.message.complete();
                     return Some(Happened::Message { kind, place: Place::Assembly });
@@ -152,19 +153,26 @@ impl<B: Room> WebSocket<B> {
     fn take_partial(&mut self) -> Option<Happened> {
         let mut bytes = self.inbound.pending_mut();
         let before = bytes.len();
-        let part: Option<Part<'_>> = self.decoder.partial(&mut bytes);
+        let part = self.decoder.partial(&mut bytes);
         let consumed = before - bytes.len();
-        let fits = part.is_none_or(|part| self.message.push(part.payload));
+        let offset = self.decoder.offset();
+        let added = part.map(|part| add(part, offset, &mut self.compression, &mut self.message));
         self.inbound.consume(consumed);
-        if fits { None } else { Some(self.too_big(consumed)) }
+        match added {
+            Some(Err(error)) => Some(self.cannot_add(error, consumed)),
+            Some(Ok(_)) | None => None,
+        }
     }
 
     #[cold]
-    fn too_big(&mut self, piece: usize) -> Happened {
+    fn cannot_add(&mut self, error: Option<Error>, piece: usize) -> Happened {
         self.deaf = true;
         let so_far = (self.message.length as u64).saturating_add(piece as u64);
-        let violation = Violation::MessageTooBig(so_far.saturating_add(self.decoder.frame_left()));
-        Happened::Failed(Error { violation, at: self.decoder.offset() })
+        let too_big = || Error {
+            violation: Violation::MessageTooBig(so_far.saturating_add(self.decoder.frame_left())),
+            at: self.decoder.offset(),
+        };
+        Happened::Failed(error.unwrap_or_else(too_big))
     }
 
     fn response(&mut self) -> Option<Happened> {
@@ -173,12 +181,17 @@ impl<B: Room> WebSocket<B> {
         let offer = Offer { request, protocol_required: *protocol_required };
         match reader.read_offered(&offer, self.inbound.pending()) {
             Ok(None) => None,
-            Ok(Some(Response::Accepted(accepted))) => {
-                let head = accepted.head.length();
-                self.inbound.consume(head);
-                self.stage = Stage::Open;
-                Some(Happened::Opened { head })
-            }
+            Ok(Some(Response::Accepted(accepted))) => match self.compression.agreed(&accepted) {
+                Ok(compressed) => {
+                    let head = accepted.head.length();
+                    self.open(head, compressed);
+                    Some(Happened::Opened { head })
+                }
+                Err(error) => {
+                    self.stage = Stage::Refused;
+                    Some(Happened::HandshakeFailed(error))
+                }
+            },
             Ok(Some(Response::Refused(refused))) => {
                 let (status, head) = (refused.status, refused.head.length());
                 self.stage = Stage::Refused;
@@ -188,6 +201,15 @@ impl<B: Room> WebSocket<B> {
                 self.stage = Stage::Refused;
                 Some(Happened::HandshakeFailed(error))
             }
+        }
+    }
+
+    /// Frames follow, after a head of so many bytes.
+    pub(super) fn open(&mut self, head: usize, compressed: bool) {
+        self.inbound.consume(head);
+        self.stage = Stage::Open;
+        if compressed {
+            self.decoder = self.decoder.clone().with_compression();
         }
     }
 
@@ -293,6 +315,20 @@ impl Last {
             Last::Nothing | Last::Ping(_) => "",
         }
     }
+}
+
+/// Adds a part to the message that it is of, and says whether it is the last. `Err(None)`: there is no memory for it.
+fn add<B: Room>(
+    mut part: Part<'_>,
+    offset: u64,
+    compression: &mut Compression,
+    message: &mut Assembly<B>,
+) -> Result<bool, Option<Error>> {
+    if part.compressed {
+        let last = part.last;
+        return compression.inflate(&mut part, offset, message).map(|complete| complete && last);
+    }
+    if message.push(part.payload) { Ok(part.last) } else { Err(None) }
 }
 
 /// The request that was found at the beginning of these bytes before.

@@ -2,6 +2,7 @@
 
 use super::{Last, Short, Stage, WebSocket};
 use crate::outbox::Kind;
+use crate::stream::compression::Compression;
 use crate::stream::masks::Masks;
 use crate::stream::outbound::{Outbound, Share};
 use crate::stream::room::Room;
@@ -13,6 +14,7 @@ use crate::ws::{CloseBody, Code, Encoder, Frame, SendError, Step};
 #[derive(Debug)]
 pub struct Reply<'a, B> {
     pub(super) open: bool,
+    pub(super) compression: &'a mut Compression,
     pub(super) masks: &'a mut Option<Masks>,
     pub(super) encoder: &'a mut Encoder,
     pub(super) outbound: &'a mut Outbound<B>,
@@ -25,7 +27,27 @@ impl<B: Room> Reply<'_, B> {
     /// Those of [`WebSocket::send`].
     #[inline]
     pub fn send(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        if !self.open {
+            return Err(SendError::Closed);
+        }
+        self.message(kind, payload).map(drop)
+    }
+
+    /// [`WebSocket::send_plain`].
+    ///
+    /// # Errors
+    /// Those of [`WebSocket::send`].
+    #[inline]
+    pub fn send_plain(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
         self.put(Frame::message(kind, payload), Share::Message)
+    }
+
+    #[inline]
+    fn message(&mut self, kind: Kind, payload: &[u8]) -> Result<usize, SendError> {
+        // A compressor cannot take back what finds no room afterwards.
+        self.outbound.check(payload.len().saturating_add(14), Share::Message)?;
+        let (outbound, encoder, masks) = (&mut *self.outbound, &mut *self.encoder, &mut *self.masks);
+        self.compression.compress(kind, payload, |frame| outbound.put(encoder, masks, frame, Share::Message))
     }
 
     /// [`WebSocket::ping`].
@@ -96,10 +118,10 @@ impl<B: Room> WebSocket<B> {
         let Some(Incoming::Upgrade(upgrade)) = super::reading::request_in(pending) else {
             return Err(WriteError::Status);
         };
-        self.outbound.put_head(|room| acceptance.write(&upgrade, room))?;
-        let length = upgrade.head().length();
-        self.inbound.consume(length);
-        self.stage = Stage::Open;
+        let (outbound, length) = (&mut self.outbound, upgrade.head().length());
+        let answer = |acceptance: &Acceptance<'_>| outbound.put_head(|room| acceptance.write(&upgrade, room));
+        let compressed = self.compression.accept(&upgrade, acceptance, answer)?;
+        self.open(length, compressed);
         Ok(())
     }
 
@@ -123,6 +145,14 @@ impl<B: Room> WebSocket<B> {
         self.reply().send(kind, payload)
     }
 
+    /// The same, never compressed: for a message with a secret in it, whose length must not tell what is in it.
+    ///
+    /// # Errors
+    /// As for [`send`](WebSocket::send).
+    pub fn send_plain(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
+        self.reply().send_plain(kind, payload)
+    }
+
     /// Sends a ping, with up to 125 bytes that the pong will repeat.
     ///
     /// # Errors
@@ -133,8 +163,8 @@ impl<B: Room> WebSocket<B> {
 
     #[inline]
     fn reply(&mut self) -> Reply<'_, B> {
-        let WebSocket { stage, masks, encoder, outbound, .. } = self;
-        Reply { open: matches!(stage, Stage::Open), masks, encoder, outbound }
+        let WebSocket { stage, compression, masks, encoder, outbound, .. } = self;
+        Reply { open: matches!(stage, Stage::Open), compression, masks, encoder, outbound }
     }
 
     /// Answers a ping now, or as soon as there is room; of several that wait, the last (RFC 6455, section 5.5.3).
@@ -193,7 +223,15 @@ impl<B: Room> WebSocket<B> {
     /// Writes a message that was pulled from a link; `false` if it finds no room.
     #[inline]
     pub(in crate::stream) fn put_message(&mut self, frame: &wire::Frame<'_>) -> bool {
-        match self.put(frame, Share::Message) {
+        let put = match (frame.opcode, frame.head().is_empty()) {
+            (wire::Opcode::Text, true) => self.reply().message(Kind::Text, frame.payload()),
+            (wire::Opcode::Binary, true) => self.reply().message(Kind::Binary, frame.payload()),
+            // What a wire puts in front may be secret: it is not compressed.
+            (wire::Opcode::Text | wire::Opcode::Binary | wire::Opcode::Ping, _) => {
+                self.put(frame, Share::Message)
+            }
+        };
+        match put {
             Ok(length) => {
                 self.outbound.count(length, frame.payload().len());
                 true

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::link::{self, Action, Deliveries, Epoch, Event, Input, Link};
 use crate::outbox::Slots;
 use crate::time::Instant;
-use crate::wire::Frame;
+use crate::wire::{Frame, Wire};
 
 /// One end of a logical connection, as a [`Stream`](super::Stream) sees it: it is told what sockets do, and says what is to
 /// be done with them. A [`Link`] is one.
@@ -34,7 +34,8 @@ pub trait End {
     /// What [`Order::Pong`] asks to write.
     fn pong_frame(&self) -> Frame<'_>;
 
-    /// Bytes of the largest frame that [`pull`](End::pull) can give.
+    /// Bytes of the largest frame that [`pull`](End::pull) can give. One that is larger than what was said when the stream was made
+    /// may be left out.
     fn largest_frame(&self) -> usize;
 
     /// How long a socket may take to close that the other end closed.
@@ -110,7 +111,11 @@ impl<P: AsRef<[u8]>, S: Slots<P>> End for Link<P, S> {
     }
 
     fn largest_frame(&self) -> usize {
-        Frame::HEAD.saturating_add(self.config().outbox.message_bytes as usize)
+        let message = self.config().outbox.message_bytes as usize;
+        match self.config().wire {
+            Wire::Raw(_) => message,
+            Wire::Native(_) => Frame::HEAD.saturating_add(message.max(self.credentials_len())),
+        }
     }
 
     fn close_timeout(&self) -> Duration {

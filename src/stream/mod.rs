@@ -137,7 +137,8 @@ impl Stream {
     #[must_use]
     pub fn on_heap(config: Config, end: &impl End) -> Stream {
         let message = usize::try_from(config.frames.message).unwrap_or(usize::MAX);
-        let largest = end.largest_frame().saturating_add(14);
+        // Credentials may become longer later.
+        let largest = end.largest_frame().saturating_add(64 << 10);
         let memory = || Memory::on_heap(64 << 10, ROOM.saturating_add(largest), message);
         let spare = [Some(memory()), Some(memory())];
         Stream { config, slots: [None, None], spare, wanted: None, paused: false }

@@ -41,6 +41,8 @@ pub enum Fault {
     ProtocolMissing,
     /// The server uses an extension that was not offered.
     ExtensionNotOffered,
+    /// The server uses an extension with parameters that are invalid, or not those of the offer.
+    ExtensionParameters,
 }
 
 impl Fault {
@@ -62,6 +64,7 @@ impl Fault {
             Fault::ProtocolNotOffered => "the sub-protocol was not offered",
             Fault::ProtocolMissing => "no sub-protocol was selected",
             Fault::ExtensionNotOffered => "the extension was not offered",
+            Fault::ExtensionParameters => "the parameters of an extension are not right",
         }
     }
 }
@@ -101,7 +104,8 @@ impl HandshakeError {
             | Fault::Accept
             | Fault::ProtocolNotOffered
             | Fault::ProtocolMissing
-            | Fault::ExtensionNotOffered => (400, "Bad Request", &[]),
+            | Fault::ExtensionNotOffered
+            | Fault::ExtensionParameters => (400, "Bad Request", &[]),
         };
         Refusal { status, reason, headers, body: self.fault.text().as_bytes() }
     }

@@ -23,6 +23,9 @@ impl Default for HeadLimits {
 }
 
 impl HeadLimits {
+    /// For heads that were within their limits before.
+    pub(crate) const NONE: HeadLimits = HeadLimits { bytes: u32::MAX, fields: u16::MAX };
+
     /// Refuses limits under which no handshake fits.
     ///
     /// # Errors
@@ -88,7 +91,7 @@ pub struct Head<'b> {
 
 impl<'b> Head<'b> {
     /// Checks every line.
-    fn parse(bytes: &'b [u8], limit: u16) -> Result<Head<'b>, HandshakeError> {
+    pub(crate) fn parse(bytes: &'b [u8], limit: u16) -> Result<Head<'b>, HandshakeError> {
         let (start, fields) = line(bytes).ok_or(HandshakeError::new(Fault::StartLine, 0))?;
         let start = str::from_utf8(start)
             .ok()

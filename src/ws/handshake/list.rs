@@ -36,7 +36,7 @@ impl<'b> Iterator for Items<'b> {
 }
 
 /// What is before and what is behind the first separator outside quotes.
-fn cut(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
+pub(super) fn cut(bytes: &[u8], separator: u8) -> (&[u8], &[u8]) {
     let (mut quoted, mut escaped) = (false, false);
     let end = bytes.iter().position(|&byte| {
         if escaped {

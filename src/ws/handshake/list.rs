@@ -86,7 +86,7 @@ fn is_parameter_value(value: &[u8]) -> bool {
             for &byte in quoted {
                 if byte == b'\\' && !escaped {
                     escaped = true;
-                } else if is_token(&[byte]) {
+                } else if is_token([byte]) {
                     (escaped, length) = (false, length + 1);
                 } else {
                     return false;

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use everlink::ws::{Encoder, Frame, Mask, Role};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -112,6 +113,15 @@ impl Socket {
         to[..length].copy_from_slice(&left[..length]);
         self.at = if length == left.len() { 0 } else { self.at + length };
         length
+    }
+
+    /// The same to the end of a buffer that grows.
+    #[inline]
+    pub fn extend(&mut self, to: &mut BytesMut) {
+        let left = &self.bytes[self.at..];
+        let length = left.len().min(READ);
+        to.extend_from_slice(&left[..length]);
+        self.at = if length == left.len() { 0 } else { self.at + length };
     }
 }
 

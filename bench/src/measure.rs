@@ -47,17 +47,20 @@ impl<'a> Contender<'a> {
         (self.repeat)(count);
         cpu_time() - start
     }
+
+    /// How many times fill a round. Found by doubling: the first times are slow, while pages are mapped and caches cold.
+    fn count(&mut self) -> u64 {
+        let mut count = 1;
+        while self.time(count) < ROUND {
+            count *= 2;
+        }
+        count
+    }
 }
 
 /// Nanoseconds of CPU for each message, for each contender: they take turns, so that what disturbs one disturbs all.
 pub fn interleaved(messages: usize, contenders: &mut [Contender<'_>]) -> Vec<f64> {
-    let counts: Vec<u64> = contenders
-        .iter_mut()
-        .map(|contender| {
-            let once = contender.time(3) / 3;
-            (ROUND.as_nanos() / once.as_nanos().max(10)).max(1) as u64
-        })
-        .collect();
+    let counts: Vec<u64> = contenders.iter_mut().map(Contender::count).collect();
     let mut rounds = vec![Vec::new(); contenders.len()];
     for _ in 0..ROUNDS {
         for ((contender, &count), rounds) in contenders.iter_mut().zip(&counts).zip(&mut rounds) {

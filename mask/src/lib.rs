@@ -7,6 +7,8 @@
 //! ([`apply_text`]). The loops over bytes are safe Rust that the compiler turns into vector instructions.
 
 mod blocks;
+#[cfg(test)]
+mod tests;
 mod text;
 mod wide;
 

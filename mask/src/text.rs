@@ -170,7 +170,7 @@ pub mod x86 {
         if let Some(place) = bytes.first_chunk_mut() {
             store(place, first);
         }
-        if !is_ascii(first) {
+        if over > 0 && !is_ascii(first) {
             check.push(first);
             // The second does not follow the first as a whole, but `over` bytes of it: their last ones, or as many as there are.
             let from = over.saturating_sub(4);

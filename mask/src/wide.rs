@@ -49,6 +49,11 @@ pub fn apply_text(bytes: &mut [u8], key: [u8; 4]) -> bool {
         // SAFETY: the processor has AVX2, which was asked just above.
         return unsafe { text::x86::apply_avx2(bytes, key) };
     }
+    apply_text_anywhere(bytes, key)
+}
+
+/// The same where there are no such vectors.
+pub fn apply_text_anywhere(bytes: &mut [u8], key: [u8; 4]) -> bool {
     if bytes.len() <= crate::SHORT {
         blocks::apply_short(bytes, key).is_ascii() || text::is_utf8(bytes)
     } else {

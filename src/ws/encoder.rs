@@ -193,11 +193,11 @@ fn start<const N: usize>(out: &mut [u8], bytes: [u8; N]) -> Option<&mut [u8]> {
 #[inline]
 fn copy(from: &[u8], to: &mut [u8]) {
     match from.len() {
-        4..8 => ends::<4>(from, to),
-        8..16 => ends::<8>(from, to),
-        16..=32 => ends::<16>(from, to),
-        33..=64 => ends::<32>(from, to),
-        _ => to.copy_from_slice(from),
+        65.. | 0..4 => to.copy_from_slice(from),
+        33.. => ends::<32>(from, to),
+        16.. => ends::<16>(from, to),
+        8.. => ends::<8>(from, to),
+        4.. => ends::<4>(from, to),
     }
 }
 

@@ -13,7 +13,7 @@ use std::hint::black_box;
 use everlink::ws::{Decoder, Encoder, Frame, Limits, Mask, Role};
 
 use crate::measure::{Contender, interleaved, print_beside};
-use wire::{Keys, READ, Wire};
+use wire::{Keys, READ, ROOM, Wire};
 
 const SIZES: [(&str, usize); 6] = [
     ("16B", 16),
@@ -92,7 +92,7 @@ fn compare(name: &str, messages: usize, mut contenders: Vec<Contender<'_>>) {
 /// Reads behind what is there, decodes, and moves what is left to the front only when the room behind it is used up.
 fn decode(wire: &Wire) -> Contender<'static> {
     let mut socket = wire.socket();
-    let mut buffer = vec![0; wire.frame() + 2 * READ];
+    let buffer = wire::place(wire.frame() + ROOM);
     let (mut start, mut end) = (0, 0);
     let messages = wire.messages;
     let mut decoder = Decoder::new(Role::Server, Limits::default());

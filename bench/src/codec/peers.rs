@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::Content;
-use super::wire::{READ, Wire};
+use super::wire::{READ, ROOM, Wire};
 use crate::measure::Contender;
 
 /// A future that is ready, since its socket always is.
@@ -76,7 +76,7 @@ fn tokio_websockets_decoder(wire: &Wire) -> Contender<'static> {
 fn websocket_codec_decoder(wire: &Wire) -> Contender<'static> {
     let mut socket = wire.socket();
     let mut codec = websocket_codec::MessageCodec::server();
-    let mut buffer = BytesMut::with_capacity(wire.frame() + READ);
+    let mut buffer = BytesMut::with_capacity(wire.frame() + ROOM);
     let messages = wire.messages;
     Contender::new("websocket-codec", move || {
         let mut seen = 0;
@@ -93,7 +93,7 @@ fn websocket_codec_decoder(wire: &Wire) -> Contender<'static> {
 fn sockudo_decoder(wire: &Wire) -> Contender<'static> {
     let mut socket = wire.socket();
     let mut protocol = sockudo_ws::protocol::Protocol::new(sockudo_ws::Role::Server, 16 << 20, 64 << 20);
-    let mut buffer = BytesMut::with_capacity(wire.frame() + READ);
+    let mut buffer = BytesMut::with_capacity(wire.frame() + ROOM);
     let mut decoded = Vec::new();
     let messages = wire.messages;
     Contender::new("sockudo-ws", move || {
@@ -111,7 +111,7 @@ fn sockudo_decoder(wire: &Wire) -> Contender<'static> {
 fn yawc_decoder(wire: &Wire) -> Contender<'static> {
     let mut socket = wire.socket();
     let mut codec = yawc::codec::Decoder::new(yawc::Role::Server, 16 << 20);
-    let mut buffer = BytesMut::with_capacity(wire.frame() + READ);
+    let mut buffer = BytesMut::with_capacity(wire.frame() + ROOM);
     let messages = wire.messages;
     Contender::new("yawc", move || {
         let mut seen = 0;
@@ -129,8 +129,7 @@ fn yawc_decoder(wire: &Wire) -> Contender<'static> {
 fn nexus_decoder(wire: &Wire) -> Contender<'static> {
     use nexus_web::ws::{FrameReader, Role};
     let mut socket = wire.socket();
-    let mut reader =
-        FrameReader::builder().role(Role::Server).buffer_capacity(wire.frame() + 2 * READ).build();
+    let mut reader = FrameReader::builder().role(Role::Server).buffer_capacity(wire.frame() + ROOM).build();
     let messages = wire.messages;
     Contender::new("nexus-web", move || {
         let mut seen = 0;
@@ -146,7 +145,7 @@ fn nexus_decoder(wire: &Wire) -> Contender<'static> {
 
 fn ws_framer_decoder(wire: &Wire) -> Contender<'static> {
     let mut socket = wire.socket();
-    let buffer = Box::leak(vec![0; wire.frame() + 2 * READ].into_boxed_slice());
+    let buffer = Box::leak(vec![0; wire.frame() + ROOM].into_boxed_slice());
     let mut framer = ws_framer::WsRxFramer::new(buffer);
     let messages = wire.messages;
     Contender::new("ws-framer", move || {

@@ -70,6 +70,9 @@ pub mod x86 {
     /// What a vector holds.
     const WIDTH: usize = 32;
 
+    /// From here on the vector that it may take to align the others is worth it.
+    const LONG: usize = 2048;
+
     const TABLES: [[u8; 16]; 3] = [super::table(0), super::table(1), super::table(2)];
 
     #[target_feature(enable = "avx2")]
@@ -149,48 +152,44 @@ pub mod x86 {
         }
     }
 
+    /// A vector that ends with the four bytes before `at` (those that there are), under this key.
+    #[target_feature(enable = "avx2")]
+    fn four_before(bytes: &[u8], at: usize, key: [u8; 4]) -> __m256i {
+        let from = at.saturating_sub(4);
+        let word = bytes
+            .get(from..)
+            .and_then(|bytes| bytes.first_chunk())
+            .map_or(0, |word| u32::from_le_bytes(*word));
+        let clear = u64::from(word ^ u32::from_le_bytes(turned(key, from)));
+        _mm256_set_epi32((clear << (8 * (4 - (at - from)))) as i32, 0, 0, 0, 0, 0, 0, 0)
+    }
+
     /// Combines `bytes`, at least 32, with `key`; whether they are UTF-8 now.
     ///
-    /// All vectors but the first end where the text does, so that nothing is left over; the first overlaps with the second, which
-    /// therefore is read before the first is written.
+    /// The vectors in the middle end where the text does, or, if it is long, begin at a border of 32 bytes. The first (and then the
+    /// last) overlap with them, and so are read before and written after them.
     #[target_feature(enable = "avx2")]
     pub fn apply_avx2(bytes: &mut [u8], key: [u8; 4]) -> bool {
-        let over = bytes.len() % WIDTH;
-        let turned = turned(key, over);
-        let (Some(first), Some(second)) =
-            (bytes.first_chunk(), bytes.get(over..).and_then(|rest| rest.first_chunk()))
-        else {
+        let vector = |key| _mm256_set1_epi32(i32::from_ne_bytes(key));
+        let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) else {
             return super::is_utf8(bytes);
         };
-        let first = _mm256_xor_si256(load(first), _mm256_set1_epi32(i32::from_ne_bytes(key)));
-        let key = _mm256_set1_epi32(i32::from_ne_bytes(turned));
-        let second = _mm256_xor_si256(load(second), key);
+        let first = _mm256_xor_si256(load(first), vector(key));
+        let last = _mm256_xor_si256(load(last), vector(turned(key, bytes.len())));
 
+        let aligned = bytes.as_ptr().align_offset(WIDTH);
+        let border = if bytes.len() < LONG { bytes.len() } else { aligned } % WIDTH;
         let mut check = Check::new(_mm256_setzero_si256());
-        if let Some(place) = bytes.first_chunk_mut() {
-            store(place, first);
-        }
-        if over > 0 && !is_ascii(first) {
+        if border > 0 && !is_ascii(first) {
             check.push(first);
-            // The second does not follow the first as a whole, but `over` bytes of it: their last ones, or as many as there are.
-            let from = over.saturating_sub(4);
-            let word = bytes
-                .get(from..)
-                .and_then(|bytes| bytes.first_chunk())
-                .map_or(0, |word| u32::from_le_bytes(*word));
-            let word = (u64::from(word) << (8 * (4 - (over - from)))) as u32;
-            check.before = _mm256_set_epi32(word as i32, 0, 0, 0, 0, 0, 0, 0);
+            check.before = four_before(bytes, border, key);
         }
-        let Some((place, rest)) = bytes.get_mut(over..).unwrap_or_default().split_first_chunk_mut() else {
-            return false;
-        };
-        store(place, second);
-        check.push(second);
-
-        let (pairs, rest) = rest.as_chunks_mut::<{ 2 * WIDTH }>();
+        let middle = vector(turned(key, border));
+        let (pairs, rest) = bytes.get_mut(border..).unwrap_or_default().as_chunks_mut::<{ 2 * WIDTH }>();
         for pair in pairs {
             let ([one, other], _) = pair.as_chunks_mut::<WIDTH>() else { continue };
-            let (first, second) = (_mm256_xor_si256(load(one), key), _mm256_xor_si256(load(other), key));
+            let (first, second) =
+                (_mm256_xor_si256(load(one), middle), _mm256_xor_si256(load(other), middle));
             store(one, first);
             store(other, second);
             if is_ascii(_mm256_or_si256(check.before, _mm256_or_si256(first, second))) {
@@ -200,10 +199,20 @@ pub mod x86 {
                 check.push(second);
             }
         }
-        if let Some(last) = rest.first_chunk_mut() {
-            let vector = _mm256_xor_si256(load(last), key);
-            store(last, vector);
+        if let Some(one) = rest.first_chunk_mut() {
+            let vector = _mm256_xor_si256(load(one), middle);
+            store(one, vector);
             check.push(vector);
+        }
+        if let Some(place) = bytes.first_chunk_mut() {
+            store(place, first);
+        }
+        if (bytes.len() - border) % WIDTH > 0 {
+            check.before = four_before(bytes, bytes.len() - WIDTH, [0; 4]);
+            check.push(last);
+            if let Some(place) = bytes.last_chunk_mut() {
+                store(place, last);
+            }
         }
         check.is_fine() && bytes.last_chunk().is_some_and(|last| is_complete(*last))
     }

@@ -6,10 +6,19 @@ const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 #[track_caller]
 fn compare(clear: &[u8]) {
-    let mut bytes = clear.to_vec();
-    apply(&mut bytes, KEY);
-    let text = apply_text(&mut bytes, KEY);
-    assert_eq!(text, str::from_utf8(clear).map_err(|_| clear), "{} bytes: {clear:02x?}", clear.len());
+    compare_at(clear, 0);
+}
+
+/// With so many bytes in front, whose number says where the border of a vector is.
+#[track_caller]
+fn compare_at(clear: &[u8], offset: usize) {
+    let mut buffer = vec![b'.'; offset];
+    buffer.extend_from_slice(clear);
+    buffer.push(0xff);
+    let bytes = &mut buffer[offset..][..clear.len()];
+    apply(bytes, KEY);
+    let valid = apply_text(bytes, KEY).is_ok();
+    assert_eq!(valid, str::from_utf8(clear).is_ok(), "{} bytes at {offset}: {clear:02x?}", clear.len());
     assert_eq!(bytes, clear, "unmasked, valid or not");
 }
 
@@ -22,6 +31,19 @@ fn everywhere(piece: &[u8], lengths: impl Iterator<Item = usize> + Clone) {
                 let mut bytes = text.clone();
                 bytes.splice(at..at, piece.iter().copied());
                 compare(&bytes);
+            }
+        }
+    }
+}
+
+/// Likewise in long texts, at their ends and across borders, wherever they lie.
+fn everywhere_in_long(piece: &[u8]) {
+    for length in [2047, 2048, 2100, 2111] {
+        for offset in 0..32 {
+            for at in (0..70).chain(1000..1004).chain(length - 70..=length) {
+                let mut bytes = vec![b'a'; length];
+                bytes.splice(at..at, piece.iter().copied());
+                compare_at(&bytes, offset);
             }
         }
     }
@@ -122,7 +144,8 @@ fn wherever_it_is() {
         b"\xff",
     ];
     for piece in pieces {
-        everywhere(piece, (0..=140).chain([255, 256, 257, 1000]));
+        everywhere(piece, (0..=140).chain([255, 256, 257]));
+        everywhere_in_long(piece);
     }
 }
 

@@ -501,7 +501,7 @@ impl Counts {
     }
 
     /// How many have come on the current socket, those included that came on the ones before and do not come again.
-    const fn come(&self) -> u64 {
+    pub(crate) const fn come(&self) -> u64 {
         self.received - self.repeats as u64
     }
 

@@ -11,15 +11,21 @@ pub mod tape;
 
 mod config;
 pub mod history;
+mod json;
 pub mod link_ops;
 mod memory;
+mod native;
 mod outbox;
+mod serial;
 mod trace;
 mod wire;
 
 pub use config::config;
+pub use json::json;
 pub use link_ops::link_ops;
+pub use native::native;
 pub use outbox::outbox;
+pub use serial::serial;
 pub use trace::trace;
 pub use wire::wire;
 
@@ -27,8 +33,16 @@ pub use wire::wire;
 pub type Body = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Body); 5] =
-    [("config", config), ("link_ops", link_ops), ("outbox", outbox), ("trace", trace), ("wire", wire)];
+pub const TARGETS: [(&str, Body); 8] = [
+    ("config", config),
+    ("json", json),
+    ("link_ops", link_ops),
+    ("native", native),
+    ("outbox", outbox),
+    ("serial", serial),
+    ("trace", trace),
+    ("wire", wire),
+];
 
 /// One of these, whatever the byte.
 fn pick<T: Copy>(of: &[T], by: u8) -> T {

@@ -34,7 +34,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             return deliveries;
         }
         let late = match self.core.rest.take() {
-            Some(Next::Wait(at)) if now <= at => false,
+            // The true deadline is not before this one.
+            Some(Next::Wait(at)) if now.since(at) <= self.config.suspended_after => false,
             Some(Next::Idle) => false,
             Some(Next::Wait(_) | Next::Do(_)) | None => {
                 self.deadline().is_some_and(|at| now.since(at) > self.config.suspended_after)

@@ -19,6 +19,14 @@ pub(crate) struct Attachment {
     awaited_since: Option<Instant>,
 }
 
+/// An attachment in fewer bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Small {
+    pub(crate) envelope: u32,
+    pub(crate) ack_after: u16,
+    pub(crate) ack_at: Option<Instant>,
+}
+
 /// What an attachment waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Timer {
@@ -39,6 +47,25 @@ impl Attachment {
             ack_after: config.ack_after(announced.window, announced.window_bytes),
             ack_at: None,
             awaited_since: None,
+        }
+    }
+
+    /// What [`small`](Attachment::small) gave.
+    pub(crate) fn from_small(small: Small) -> Attachment {
+        Attachment {
+            envelope: small.envelope,
+            ack_after: small.ack_after.into(),
+            ack_at: small.ack_at,
+            awaited_since: None,
+        }
+    }
+
+    /// What a server's end keeps of it, which has a million of them and goes by no overdue acknowledgement.
+    pub(crate) fn small(&self) -> Small {
+        Small {
+            envelope: self.envelope,
+            ack_after: u16::try_from(self.ack_after).unwrap_or(u16::MAX),
+            ack_at: self.ack_at,
         }
     }
 

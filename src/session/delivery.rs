@@ -1,7 +1,7 @@
 //! What comes out for the application.
 
 use crate::outbox::Kind;
-use crate::wire::native::{Channel, Envelope, Goodbye, Health, Item, Limits, Reader, Request};
+use crate::wire::native::{Channel, Credentials, Envelope, Goodbye, Health, Item, Limits, Reader, Request};
 
 /// What an input carried for the application, borrowed from it. Dropping it early loses what it still holds and nothing
 /// else.
@@ -107,6 +107,9 @@ pub enum Delivery<'f> {
         /// Which channel.
         channel: Channel<'f>,
     },
+    /// To a server: the client authenticates anew, before what it came with runs out. If it is not who it was, let it go
+    /// ([`Peer::end`](crate::peer::Peer::end)).
+    Credentials(Credentials<'f>),
     /// How the other end is. Advice, which may be lost.
     Health(Health),
     /// Why the other end closes. The link goes by it already; its reason is for people.
@@ -186,6 +189,9 @@ const fn delivery(envelope: Envelope<'_>) -> Option<Delivery<'_>> {
         Envelope::Unsubscribe { id, channel } => Delivery::Unsubscribe { id, channel },
         Envelope::Health(health) => Delivery::Health(health),
         Envelope::Goodbye(goodbye) => Delivery::Goodbye(goodbye),
+        Envelope::Renewal { credentials, .. } if !credentials.reveal().is_empty() => {
+            Delivery::Credentials(credentials)
+        }
         Envelope::Hello(_)
         | Envelope::Ping { .. }
         | Envelope::Pong { .. }

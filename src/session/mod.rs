@@ -16,7 +16,7 @@ mod attachment;
 mod delivery;
 mod reading;
 
-pub(crate) use attachment::{Attachment, Timer};
+pub(crate) use attachment::{Attachment, Small, Timer};
 pub use delivery::{Deliveries, Delivery};
 pub(crate) use reading::{Reading, Role, Step};
 

@@ -12,7 +12,6 @@ pub(crate) enum Role {
     /// The one that says hello.
     Client,
     /// The one that says welcome.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the server's end comes next"))]
     Server,
 }
 

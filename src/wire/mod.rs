@@ -2,8 +2,10 @@
 //!
 //! The wire is a value, chosen at run time, because a server speaks several at once.
 
+pub mod json;
 pub mod native;
 pub mod raw;
+pub mod serial;
 
 use crate::error::ConfigError;
 use crate::heartbeat;

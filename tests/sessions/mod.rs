@@ -17,11 +17,14 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
-use everlink::acceptor::{Acceptor, Principal, Secret, SessionId};
+use everlink::acceptor::{Principal, Secret, SessionId};
 use everlink::delivery::{Arrival, Counts};
-use everlink::link::{self, Close, Epoch, Event};
+use everlink::link::{Close, Epoch, Event};
 use everlink::outbox::{Kind, Message, MessageId, Outcome, Refused};
-use everlink::peer::{Action, Admitted, Config, Delivery, Input, Next, Sessions, Told};
+use everlink::peer::{
+    Action, Admitted, Config, Connection, ConnectionAction, ConnectionNext, Delivery, Heard, Input, Next,
+    Sessions, Told,
+};
 use everlink::time::Instant;
 use everlink::wire::native::{
     Announced, Credentials, Envelope, Goodbye, Hello, Item, Limits, Reader, Token, VERSION, Welcome, code,
@@ -61,9 +64,7 @@ pub fn encode(envelopes: &[Envelope<'_>]) -> Vec<u8> {
 pub struct Server {
     pub sessions: Sessions<Vec<u8>>,
     pub now: Instant,
-    /// Sockets that have no session, and those that have one.
-    doors: BTreeMap<u32, Acceptor>,
-    seats: BTreeMap<u32, SessionId>,
+    connections: BTreeMap<u32, Connection>,
     /// What the sessions are called.
     names: Vec<(SessionId, String)>,
     last_epoch: u32,
@@ -92,8 +93,7 @@ impl Server {
         Server {
             sessions: Sessions::new(config, 7, 4096).unwrap(),
             now: Instant::ORIGIN,
-            doors: BTreeMap::new(),
-            seats: BTreeMap::new(),
+            connections: BTreeMap::new(),
             names: Vec::new(),
             last_epoch: 0,
             secrets: 0,
@@ -133,16 +133,23 @@ impl Server {
     }
 
     pub fn deadline(&mut self) -> Option<Instant> {
-        let doors = self.doors.values().filter_map(Acceptor::deadline).min();
+        let sessions = &mut self.sessions;
+        let waits = self.connections.values_mut().filter_map(|connection| match connection.poll(sessions) {
+            ConnectionNext::Wait(at) => Some(at),
+            ConnectionNext::Idle => None,
+            ConnectionNext::Do(action) => panic!("it was drained, and wants {action:?}"),
+        });
+        let connections = waits.min();
         let ids: Vec<_> = self.sessions.ids().collect();
         let peers = ids.iter().filter_map(|id| self.sessions.peer(*id).unwrap().deadline()).min();
-        [doors, peers, self.sessions.deadline()].into_iter().flatten().min()
+        [connections, peers, self.sessions.deadline()].into_iter().flatten().min()
     }
 
     pub fn tick(&mut self) {
-        for door in self.doors.values_mut() {
-            door.tick(&self.sessions.config().acceptor, self.now);
+        for connection in self.connections.values_mut() {
+            connection.tick(&mut self.sessions, self.now);
         }
+        // Those that are on no socket have nobody else.
         let ids: Vec<_> = self.sessions.ids().collect();
         for id in ids {
             drop(self.sessions.peer(id).unwrap().handle(self.now, Input::Tick));
@@ -161,10 +168,17 @@ impl Server {
     pub fn open(&mut self) -> u32 {
         self.last_epoch += 1;
         let number = self.last_epoch;
-        let door = Acceptor::new(&self.sessions.config().acceptor, self.now, epoch(number));
-        self.doors.insert(number, door);
+        let connection = Connection::new(&self.sessions.config().acceptor, self.now, epoch(number));
+        self.connections.insert(number, connection);
         self.wire.insert(number, Vec::new());
         number
+    }
+
+    /// Carries a socket that somebody else opened.
+    pub fn adopt(&mut self, connection: Connection) {
+        let number = connection.epoch().get();
+        self.wire.insert(number, Vec::new());
+        self.connections.insert(number, connection);
     }
 
     /// Opens a socket on which this client says hello; gives its number.
@@ -181,28 +195,24 @@ impl Server {
     }
 
     pub fn event(&mut self, number: u32, event: Event<'_>) {
-        if let Some(door) = self.doors.get_mut(&number) {
-            let question = door.handle(&self.sessions.config().acceptor, self.now, event);
-            if let Some(question) = question {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        let session = connection.session();
+        match connection.handle(&mut self.sessions, self.now, event) {
+            Heard::Question(question) => {
                 let who = question.credentials.reveal().to_vec();
                 self.decide(number, &who);
             }
-        } else if let Some(id) = self.seats.get(&number).copied()
-            && let Some(mut peer) = self.sessions.peer(id)
-        {
-            let name = self.names.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone());
-            let name = name.unwrap_or_else(|| id.to_string());
-            for delivery in peer.handle(self.now, Input::Socket(epoch(number), event)) {
-                if let Delivery::Message { data, .. } = delivery {
-                    self.delivered.push((name.clone(), data.to_vec()));
-                    let text = String::from_utf8_lossy(data);
-                    self.log.push(format!("{name}: {text}"));
-                } else if !matches!(delivery, Delivery::Goodbye(_)) {
-                    self.log.push(format!("{name}: {delivery:?}"));
+            Heard::Deliveries(deliveries) => {
+                let name = session.map(|id| self.name(id)).unwrap_or_default();
+                for delivery in deliveries {
+                    if let Delivery::Message { data, .. } = delivery {
+                        self.delivered.push((name.clone(), data.to_vec()));
+                        let text = String::from_utf8_lossy(data);
+                        self.log.push(format!("{name}: {text}"));
+                    } else if !matches!(delivery, Delivery::Goodbye(_)) {
+                        self.log.push(format!("{name}: {delivery:?}"));
+                    }
                 }
-            }
-            if matches!(event, Event::Closed(_) | Event::Failed(_)) {
-                self.seats.remove(&number);
             }
         }
         self.drain();
@@ -215,43 +225,28 @@ impl Server {
     /// Every name is a principal of its own; "anyone" is nobody in particular, and "mallory" is refused.
     fn decide(&mut self, number: u32, who: &[u8]) {
         let secret = self.secret();
-        let mut door = self.doors.remove(&number).unwrap();
+        let connection = self.connections.get_mut(&number).unwrap();
         if who == b"mallory" {
-            let config = &self.sessions.config().acceptor;
-            door.refuse(config, self.now, code::UNAUTHENTICATED, Duration::ZERO, "go away");
-            self.doors.insert(number, door);
+            connection.refuse(&self.sessions, self.now, code::UNAUTHENTICATED, Duration::ZERO, "go away");
             return;
         }
-        let principal = match who {
-            b"anyone" => Principal::ANYONE,
-            _ => Principal::new(who.iter().fold(0, |hash, byte| hash * 251 + u64::from(*byte))),
-        };
-        let mut told = Vec::new();
-        let admitted = self.sessions.admit(self.now, &mut door, principal, secret, |what| told.push(what));
+        let principal = principal(who);
+        let (mut told, now) = (Vec::new(), self.now);
+        let admitted = connection.admit(&mut self.sessions, now, principal, secret, |what| told.push(what));
         told.into_iter().for_each(|what| self.told(what));
-        let Some(admitted) = admitted else {
-            self.doors.insert(number, door);
-            return;
-        };
+        let Some(admitted) = admitted else { return };
         self.admitted.push(admitted);
+        if let Some((old, parting)) = admitted.superseded
+            && let Some(connection) = self.connections.get_mut(&old.get())
+        {
+            connection.part(&self.sessions, parting);
+        }
         let id = admitted.session;
         if let Some(replaced) = admitted.replaced {
             self.names.iter_mut().filter(|(known, _)| *known == replaced).for_each(|(known, _)| *known = id);
         }
         if !self.names.iter().any(|(known, _)| *known == id) {
             self.names.push((id, String::from_utf8_lossy(who).into_owned()));
-        }
-        self.seats.insert(number, id);
-        if let Some((old, parting)) = admitted.superseded {
-            self.give_back(old, parting);
-        }
-    }
-
-    fn give_back(&mut self, old: Epoch, parting: everlink::acceptor::Parting) {
-        if self.seats.remove(&old.get()).is_some() {
-            let config = &self.sessions.config().acceptor;
-            let door = Acceptor::parting(config, self.now, old, parting);
-            self.doors.insert(old.get(), door);
         }
     }
 
@@ -262,7 +257,6 @@ impl Server {
                 let name = self.name(id);
                 self.settled.push((name, settlement.id, settlement.outcome));
             }
-            Told::Released(_, epoch, parting) => self.give_back(epoch, parting),
             Told::Ended(id) => {
                 let name = self.name(id);
                 self.log.push(format!("{name} ends"));
@@ -277,6 +271,11 @@ impl Server {
 
     // Sessions.
 
+    /// Who somebody of this name is.
+    pub fn principal(&self, name: &str) -> Principal {
+        principal(name.as_bytes())
+    }
+
     /// Whether a session of this name ever was.
     pub fn knows(&self, name: &str) -> bool {
         self.names.iter().any(|(_, known)| known == name)
@@ -284,12 +283,12 @@ impl Server {
 
     /// Sockets that have a session.
     pub fn on_sockets(&self) -> Vec<u32> {
-        self.seats.keys().copied().collect()
+        self.connections.keys().copied().filter(|number| self.is_open(*number)).collect()
     }
 
     /// Whether this socket has a session.
     pub fn is_open(&self, number: u32) -> bool {
-        self.seats.contains_key(&number)
+        self.connections.get(&number).is_some_and(|connection| connection.session().is_some())
     }
 
     pub const fn last_epoch(&self) -> u32 {
@@ -324,9 +323,9 @@ impl Server {
     pub fn drain(&mut self) {
         loop {
             let before = self.acted;
-            let numbers: Vec<_> = self.doors.keys().copied().collect();
+            let numbers: Vec<_> = self.connections.keys().copied().collect();
             for number in numbers {
-                self.drain_door(number);
+                self.drain_connection(number);
             }
             let ids: Vec<_> = self.sessions.ids().collect();
             for id in ids {
@@ -339,64 +338,51 @@ impl Server {
         }
     }
 
-    fn drain_door(&mut self, number: u32) {
-        let mut bound = 5;
-        while let link::Next::Do(action) = self.doors.get_mut(&number).unwrap().poll() {
-            bound -= 1;
-            self.acted += 1;
-            assert!(bound > 0, "draining ends");
-            match action {
-                link::Action::Flush { .. } if self.blocked.contains(&number) => {}
-                link::Action::Flush { .. } => {
-                    while let Some(frame) = self.doors.get_mut(&number).unwrap().pull() {
-                        let bytes = [frame.head(), frame.payload()].concat();
-                        self.write(number, bytes);
-                    }
-                }
-                link::Action::Close { code, .. } => {
-                    self.parted.push((number, Some(code)));
-                    self.log.push(format!("{number}: close {code}"));
-                }
-                link::Action::Abandon { .. } => {
-                    self.parted.push((number, None));
-                    self.log.push(format!("{number}: abandon"));
-                }
-                other => panic!("{other:?}"),
-            }
-        }
-        if self.doors[&number].is_done() {
-            self.doors.remove(&number);
-        }
-    }
-
-    fn drain_peer(&mut self, id: SessionId) {
+    fn drain_connection(&mut self, number: u32) {
         let mut bound = 10_000;
-        while let Some(mut peer) = self.sessions.peer(id)
-            && let Next::Do(action) = peer.poll()
+        while let connection = self.connections.get_mut(&number).unwrap()
+            && let ConnectionNext::Do(action) = connection.poll(&mut self.sessions)
         {
             bound -= 1;
             self.acted += 1;
             assert!(bound > 0, "draining ends");
             match action {
-                Action::Flush { epoch } if self.blocked.contains(&epoch.get()) => {}
-                Action::Flush { epoch } => {
+                ConnectionAction::Flush if self.blocked.contains(&number) => {}
+                ConnectionAction::Flush => {
                     let mut frames = Vec::new();
-                    while let Some(frame) = peer.pull(epoch) {
+                    while let Some(frame) = connection.pull(&mut self.sessions) {
                         frames.push([frame.head(), frame.payload()].concat());
                     }
-                    frames.into_iter().for_each(|frame| self.write(epoch.get(), frame));
+                    frames.into_iter().for_each(|frame| self.write(number, frame));
                 }
-                Action::Renew if self.renews => {
+                ConnectionAction::Close { code } => {
+                    self.parted.push((number, Some(code)));
+                    self.log.push(format!("{number}: close {code}"));
+                }
+                ConnectionAction::Abandon => {
+                    self.parted.push((number, None));
+                    self.log.push(format!("{number}: abandon"));
+                }
+                ConnectionAction::Renew(id) if self.renews => {
                     let secret = self.secret();
                     self.sessions.renew(self.now, id, secret);
                 }
-                Action::Renew => self.log.push("wants a secret".into()),
-                Action::Release { epoch, parting } => self.give_back(epoch, parting),
-                Action::Settled(settlement) => {
-                    let name = self.name(id);
-                    self.settled.push((name, settlement.id, settlement.outcome));
-                }
+                ConnectionAction::Renew(_) => self.log.push("wants a secret".into()),
+                ConnectionAction::Settled(id, settlement) => self.told(Told::Settled(id, settlement)),
             }
+        }
+        if self.connections[&number].is_done() {
+            self.connections.remove(&number);
+        }
+    }
+
+    /// What a session that is on no socket has to tell.
+    fn drain_peer(&mut self, id: SessionId) {
+        while let Some(mut peer) = self.sessions.peer(id)
+            && let Next::Do(action) = peer.poll()
+        {
+            let Action::Settled(settlement) = action else { panic!("{action:?} from a peer on no socket") };
+            self.told(Told::Settled(id, settlement));
         }
     }
 
@@ -421,6 +407,13 @@ impl Server {
     /// How many messages ended in this way.
     pub fn ended(&self, outcome: Outcome) -> usize {
         self.settled.iter().filter(|(_, _, end)| *end == outcome).count()
+    }
+}
+
+fn principal(who: &[u8]) -> Principal {
+    match who {
+        b"anyone" => Principal::ANYONE,
+        _ => Principal::new(who.iter().fold(0, |hash, byte| hash * 251 + u64::from(*byte))),
     }
 }
 

@@ -152,7 +152,7 @@ impl Server {
         // Those that are on no socket have nobody else.
         let ids: Vec<_> = self.sessions.ids().collect();
         for id in ids {
-            drop(self.sessions.peer(id).unwrap().handle(self.now, Input::Tick));
+            self.sessions.peer(id).unwrap().handle(self.now, Input::Tick);
         }
         self.expire();
     }
@@ -524,9 +524,9 @@ impl Client {
                 }
             }
             Envelope::Message { data, .. } => {
-                if self.counts.receive(data.len() as u32) == Arrival::New {
-                    self.inbox.push(String::from_utf8_lossy(data).into_owned());
-                }
+                let arrival = self.counts.receive(data.len() as u32);
+                let text = String::from_utf8_lossy(data).into_owned();
+                self.inbox.extend((arrival == Arrival::New).then_some(text));
             }
             Envelope::Ack { received } => {
                 let arrived = self.counts.acknowledged(received).unwrap() as usize;

@@ -16,7 +16,9 @@ pub mod link_ops;
 mod memory;
 mod native;
 mod outbox;
+mod peer_ops;
 mod serial;
+pub mod sessions;
 mod trace;
 mod wire;
 
@@ -25,6 +27,7 @@ pub use json::json;
 pub use link_ops::link_ops;
 pub use native::native;
 pub use outbox::outbox;
+pub use peer_ops::peer_ops;
 pub use serial::serial;
 pub use trace::trace;
 pub use wire::wire;
@@ -33,12 +36,13 @@ pub use wire::wire;
 pub type Body = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Body); 8] = [
+pub const TARGETS: [(&str, Body); 9] = [
     ("config", config),
     ("json", json),
     ("link_ops", link_ops),
     ("native", native),
     ("outbox", outbox),
+    ("peer_ops", peer_ops),
     ("serial", serial),
     ("trace", trace),
     ("wire", wire),

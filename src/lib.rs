@@ -59,7 +59,7 @@
 //!
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |
-//! | machines | [`link`] | the client's end of a logical connection |
+//! | machines | [`link`], [`peer`], [`acceptor`] | the client's end of a logical connection, the server's, and its door |
 //! | wire | [`wire`], [`ws`] | what bytes mean: messages; and RFC 6455 itself |
 //! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`delivery`], [`requests`], [`channels`], [`metrics`] | one concern each, usable alone |
 //! | ground | [`time`], [`rng`], [`error`] | |

@@ -142,6 +142,9 @@ step_fuzz() {
   done
 }
 
+# Mutation testing (docs/mutation.md). It takes hours, so only if asked for.
+step_mutants() { tests/mutants.sh; }
+
 steps=("$@")
 [ $# -gt 0 ] || steps=(format test vectors clippy docs features examples corpus fuzz targets metal)
 for step in "${steps[@]}"; do

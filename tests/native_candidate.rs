@@ -144,7 +144,7 @@ fn being_superseded_by_another_copy_of_the_state_is_final() {
     // The user may begin anew, and takes the session from nobody.
     script.input(Input::Start);
     script.until(61_000);
-    assert_eq!(script.far().hellos.last().unwrap().3, b"");
+    assert_eq!(script.far().hellos.last().unwrap().token, b"");
     assert_eq!(script.status(), Status::Connected);
 }
 

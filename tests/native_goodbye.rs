@@ -78,7 +78,7 @@ fn a_stop_says_goodbye_and_the_session_is_over() {
     assert_eq!(script.far().goodbyes, [(1, 1000)]);
     script.input(Input::Start);
     script.until(3_000);
-    assert_eq!(script.far().hellos.last().unwrap().3, b"", "no token");
+    assert_eq!(script.far().hellos.last().unwrap().token, b"", "no token");
     assert_eq!(script.status(), Status::Connected);
 }
 

@@ -85,7 +85,7 @@ fn credentials_go_with_every_hello_and_no_debug_output_shows_them() {
     script.until(1_000);
     script.close(1, None);
     script.until(4_000);
-    let hellos: Vec<_> = script.far().hellos.iter().map(|hello| hello.4.clone()).collect();
+    let hellos: Vec<_> = script.far().hellos.iter().map(|hello| hello.credentials.clone()).collect();
     assert_eq!(hellos, [b"hunter2", b"hunter2"]);
     let shown = format!("{:?}", script.link);
     assert!(!shown.contains("hunter2") && !shown.contains("104, 117, 110"), "{shown}");
@@ -111,7 +111,7 @@ fn a_renewed_token_is_used_for_the_next_hello_and_an_empty_one_keeps_the_old() {
     script.event(1, Event::Frame { kind: Kind::Binary, data: &frame });
     script.close(1, None);
     script.until(4_000);
-    assert_eq!(script.far().hellos.last().unwrap().3, b"better");
+    assert_eq!(script.far().hellos.last().unwrap().token, b"better");
 }
 
 #[test]

@@ -64,7 +64,7 @@ fn what_the_server_had_in_flight_comes_again_and_only_once() {
     script.server.heal();
     script.until(5_000);
     assert_eq!(script.delivered, [b"x", b"y", b"z"]);
-    let received = script.far().hellos.last().unwrap().2;
+    let received = script.far().hellos.last().unwrap().received;
     assert_eq!(received, 2, "the hello has acknowledged what had come");
 }
 
@@ -94,8 +94,7 @@ fn deliveries_that_are_dropped_early_are_counted_all_the_same() {
         everlink::link::Input::Socket(harness::epoch(1), Event::Frame { kind: Kind::Binary, data: &frame });
     let mut deliveries = script.link.handle(script.now, input);
     let again = deliveries.clone();
-    deliveries.next();
-    drop(deliveries);
+    deliveries.next(); // and not the other
     assert_eq!(again.count(), 2);
     assert_eq!(script.report().counts.messages_received.get(), 2);
 }
@@ -161,7 +160,7 @@ fn a_count_that_cannot_be_true_means_a_new_session_and_not_the_same_again() {
     script.sees("close", "3240 close 2 4102");
     assert_eq!(script.status(), Status::Connected);
     assert_eq!(script.told.last().unwrap(), "Session { resumed: false, number: 2 }");
-    assert_eq!(script.far().hellos.last().unwrap().3, b"");
+    assert_eq!(script.far().hellos.last().unwrap().token, b"");
     script.settles(&[
         (1, Outcome::Acknowledged),
         (2, Outcome::InDoubt),
@@ -177,7 +176,7 @@ fn attempts_only_grow_and_an_overtaken_hello_gives_the_session_up() {
     script.until(3_000);
     script.close(2, None);
     script.until(6_000);
-    let attempts: Vec<_> = script.far().hellos.iter().map(|hello| hello.1).collect();
+    let attempts: Vec<_> = script.far().hellos.iter().map(|hello| hello.attempt).collect();
     assert_eq!(attempts, [1, 2, 3]);
 
     // The server has answered a later hello: an old copy of the state would get this.
@@ -188,7 +187,7 @@ fn attempts_only_grow_and_an_overtaken_hello_gives_the_session_up() {
     script.until(10_300);
     script.far().turns_away = None;
     script.until(25_000);
-    assert_eq!(script.far().hellos.last().unwrap().3, b"");
+    assert_eq!(script.far().hellos.last().unwrap().token, b"");
     assert_eq!(script.status(), Status::Connected);
 }
 

@@ -188,7 +188,7 @@ fn no_window_is_left_whatever_its_size_and_the_level() {
                     if !takeover {
                         history.clear();
                     }
-                    farthest = farthest.max(inflate(&payload, &mut history).unwrap());
+                    farthest = farthest.max(inflate(&payload, &mut history).unwrap().farthest);
                     assert!(history.ends_with(message));
                 }
                 assert!(farthest <= 1 << window, "{farthest} with window {window}, level {level}");
@@ -249,6 +249,24 @@ fn what_would_grow_goes_as_it_is_and_is_not_referred_to() {
     }
 }
 
+/// Giving up leaves bytes that were not written; that they are left must not add up.
+#[test]
+fn giving_up_a_thousand_times_is_like_once() {
+    let noise = noise(1500);
+    let config = Config { level: 1, memory: 1, ..Config::default() };
+    for takeover in [true, false] {
+        let mut compressor = Compressor::new(&config, Context { window: 9, takeover });
+        for _ in 0..1000 {
+            assert_eq!(frame(&mut compressor, &noise), (false, noise.clone()));
+        }
+        // Nor if a message is not compressed to its end.
+        for _ in 0..1000 {
+            let part = Part { last: false, ..whole(Kind::Binary, &noise) };
+            assert!(compressor.compress(&mut { part }, &mut [0; 99]).is_some());
+        }
+    }
+}
+
 #[test]
 fn what_is_compressed_already_goes_as_it_is() {
     let mut compressor = Compressor::new(&Config::default(), Context::default());
@@ -260,7 +278,7 @@ fn what_is_compressed_already_goes_as_it_is() {
 #[test]
 fn a_bomb_is_refused_before_it_has_grown() {
     let zeros = vec![0; 50 << 20];
-    let mut compressor = Compressor::new(&Config::default(), Context::default());
+    let mut compressor = Compressor::new(&Config { level: 9, ..Config::default() }, Context::default());
     let (true, bomb) = frame(&mut compressor, &zeros) else { panic!("it is not compressed") };
     assert!(bomb.len() < 60_000);
     for (limit, room) in [(1000, 100), (1000, 4096), (100_000, 99_999), (1 << 20, 4096)] {
@@ -342,7 +360,7 @@ fn what_is_no_deflate_data_is_refused_at_its_byte() {
 
 #[test]
 fn only_the_first_frame_of_a_compressed_message_is_marked_and_control_frames_never_are() {
-    let config = Config { threshold: 0, ..Config::default() };
+    let config = Config { level: 6, ..Config::default() };
     let mut compressor = Compressor::new(&config, Context::default());
     let mut encoder = Encoder::new(Role::Server);
     let (mut wire, mut heads) = (Vec::new(), Vec::new());
@@ -508,7 +526,7 @@ proptest! {
                 if !takeover {
                     history.clear();
                 }
-                naive &= inflate(&wire, &mut history).is_some_and(|farthest| farthest <= 1 << window);
+                naive &= inflate(&wire, &mut history).is_some_and(|inflated| inflated.farthest <= 1 << window && inflated.finals == 0);
                 prop_assert!(naive && history.ends_with(message));
             }
         }

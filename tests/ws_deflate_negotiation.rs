@@ -155,25 +155,21 @@ fn a_server_grants_what_is_asked_and_asks_for_what_it_wants() {
 }
 
 /// Invalid parameters, in an offer as well as in an answer (section 7.1).
-const INVALID: [&str; 18] = [
+const INVALID: [&str; 14] = [
     "; unknown",
     "; server_max_window_bits",
     "; server_max_window_bits=7",
     "; server_max_window_bits=16",
     "; server_max_window_bits=08",
     "; server_max_window_bits=+9",
-    "; server_max_window_bits=",
-    "; server_max_window_bits=\"\"",
+    "; server_max_window_bits=\"9x\"",
     "; server_max_window_bits=10; server_max_window_bits=10",
     "; client_max_window_bits=100",
-    "; client_max_window_bits=",
     "; client_max_window_bits=10; client_max_window_bits=11",
     "; server_no_context_takeover=1",
-    "; server_no_context_takeover=",
     "; server_no_context_takeover; server_no_context_takeover",
     "; client_no_context_takeover=true",
     "; client_no_context_takeover; client_no_context_takeover",
-    "; ; client_no_context_takeover",
 ];
 
 #[test]
@@ -182,7 +178,7 @@ fn an_offer_with_an_invalid_parameter_is_declined() {
         let offer = format!("Sec-WebSocket-Extensions: permessage-deflate{parameters}");
         assert_eq!(accept(&Config::default(), &offer), None, "{parameters}");
     }
-    for offer in ["X: y", "Sec-WebSocket-Extensions: x-webkit-deflate-frame", "Sec-WebSocket-Extensions: ;"] {
+    for offer in ["X: y", "Sec-WebSocket-Extensions: x-webkit-deflate-frame"] {
         assert_eq!(accept(&Config::default(), offer), None, "{offer}");
     }
 }
@@ -197,6 +193,9 @@ fn an_answer_with_an_invalid_parameter_fails_the_connection() {
         "; client_max_window_bits",    // an answer must say which
         "; client_max_window_bits=13", // more than was offered
         "; server_max_window_bits=13",
+        "; server_max_window_bits=",
+        "; server_no_context_takeover=",
+        "; ; client_no_context_takeover",
         ", permessage-deflate",
         "\r\nSec-WebSocket-Extensions: permessage-deflate",
     ];
@@ -216,7 +215,7 @@ fn a_client_takes_what_the_server_answers() {
         (&Config::default(), "", FULL, FULL),
         (&Config::default(), "; server_max_window_bits=8", FULL, context(8, true)),
         (&Config::default(), "; client_max_window_bits=8", context(8, true), FULL),
-        (&Config::default(), "; client_max_window_bits=\"9\"", context(9, true), FULL),
+        (&Config::default(), "; client_max_window_bits=\"1\\1\"", context(11, true), FULL),
         (&Config::default(), "; server_no_context_takeover", FULL, context(15, false)),
         (&Config::default(), "; client_no_context_takeover", context(15, false), FULL),
         // A limit of one's own holds whether it is granted or not; the peer's is what it says.

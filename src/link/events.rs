@@ -31,7 +31,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 Event::Opened if native => self.greet(epoch),
                 Event::Opened => self.opened(epoch),
                 Event::Frame { kind, data } if native => {
-                    return self.envelopes(epoch, kind, data);
+                    return self.envelopes(epoch, kind, data).0;
                 }
                 Event::Writable => opening.hello = opening.hello.writable(),
                 Event::Failed(failure) => self.open_failed(Cause::Failure(failure), None),
@@ -54,7 +54,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                     Event::Opened if native => self.greet(epoch),
                     Event::Opened => self.promote(epoch),
                     Event::Frame { kind, data } if native => {
-                        return self.envelopes(epoch, kind, data);
+                        return self.envelopes(epoch, kind, data).0;
                     }
                     Event::Writable => opening.hello = opening.hello.writable(),
                     Event::Failed(failure) => self.next_candidate(Cause::Failure(failure), None),
@@ -116,7 +116,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             }
             Event::Frame { kind, data } if native => {
                 let epoch = socket.epoch;
-                return self.envelopes(epoch, kind, data);
+                return self.envelopes(epoch, kind, data).0;
             }
             Event::Frame { kind, data } => return self.frame(kind, data),
             Event::Written(total) => {

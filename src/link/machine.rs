@@ -70,9 +70,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         let Some(Next::Wait(at)) = self.core.rest else { return None };
         let message = match *event {
             Event::Received(_) => None,
-            Event::Frame { kind, data } if !self.is_native() => Some((kind, data)),
-            Event::Frame { .. }
-            | Event::Failed(_)
+            Event::Frame { kind, data } => Some((kind, data)),
+            Event::Failed(_)
             | Event::Opened
             | Event::Ping
             | Event::Pong(_)
@@ -85,9 +84,21 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         };
         let (now, heartbeat) = (self.core.now, &self.config.heartbeat);
         let Phase::Open(socket) = &mut self.core.phase else { return None };
-        if now >= at || socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() {
+        let routine = socket.epoch == epoch && socket.heard && socket.overdue == 0;
+        if now >= at || !routine || socket.heartbeat.is_awaiting() {
             return None;
         }
+        if let Some((kind, data)) = message
+            && self.is_native()
+        {
+            let (deliveries, quiet) = self.envelopes(epoch, kind, data);
+            if !quiet {
+                self.core.rest = None;
+                self.fire();
+            }
+            return Some(deliveries);
+        }
+        let Phase::Open(socket) = &mut self.core.phase else { return None };
         if let Some((_, data)) = message {
             if self.config.wire.classify(heartbeat.mode, data) != Incoming::Message {
                 return None;

@@ -7,6 +7,7 @@ use super::state::Cause;
 use super::{Core, Deliveries};
 use crate::outbox::{Kind, Slots};
 use crate::session::{Attachment, Context, Reading, Role, Step};
+use crate::time::Instant;
 use crate::wire::Wire;
 use crate::wire::native::{Envelope, Goodbye, VERSION, Welcome, code};
 
@@ -30,13 +31,19 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         }
     }
 
-    /// A frame came on the current socket, or on one that waits for its welcome.
-    pub(super) fn envelopes<'f>(&mut self, epoch: Epoch, kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
+    /// A frame came on the current socket, or on one that waits for its welcome. Also says whether it changed nothing but counts,
+    /// so that what `poll` answered last still holds.
+    pub(super) fn envelopes<'f>(
+        &mut self,
+        epoch: Epoch,
+        kind: Kind,
+        data: &'f [u8],
+    ) -> (Deliveries<'f>, bool) {
         let config = self.config;
-        let Wire::Native(limits) = &config.wire else { return Deliveries::NONE };
+        let Wire::Native(limits) = &config.wire else { return (Deliveries::NONE, true) };
         if kind == Kind::Text {
             self.refuse(epoch, code::PROTOCOL);
-            return Deliveries::NONE;
+            return (Deliveries::NONE, false);
         }
         if let Phase::Open(socket) = &mut self.core.phase
             && socket.epoch == epoch
@@ -44,6 +51,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             socket.heartbeat.received(&config.heartbeat, self.core.now);
         }
         let mut reading = Reading::new(data, limits, Role::Client);
+        let ack_at = self.core.ack_at();
+        let mut quiet = true;
         loop {
             let core = &mut *self.core;
             let cx = Context { now: core.now, config: &config.delivery, durable: core.durable.as_ref() };
@@ -56,7 +65,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 | Phase::Failed(_) => None,
             };
             let step = reading.next(&cx, &mut core.session, attachment, self.arena);
-            if !step.is_some_and(|step| self.step(epoch, &step)) {
+            let Some(step) = step else { break };
+            quiet = false;
+            if !self.step(epoch, &step) {
                 break;
             }
         }
@@ -65,6 +76,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         self.core.metrics.counts.bytes_received += news.bytes;
         self.core.metrics.counts.repeats += u64::from(news.repeats);
         if news.acknowledged {
+            quiet = false;
             self.core.impatience = 0;
             if let Phase::Open(socket) = &mut self.core.phase {
                 socket.overdue = 0;
@@ -73,7 +85,14 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if matches!(&self.core.phase, Phase::Open(socket) if socket.epoch == epoch) {
             self.heard();
         }
-        reading.deliveries()
+        let quiet = quiet && self.core.ack_at() == ack_at && !self.ack_is_due();
+        (reading.deliveries(), quiet)
+    }
+
+    fn ack_is_due(&self) -> bool {
+        let (core, config) = (&*self.core, &self.config.delivery);
+        let cx = Context { now: core.now, config, durable: core.durable.as_ref() };
+        core.attachment().is_some_and(|attachment| core.session.ack_is_due(&cx, attachment))
     }
 
     /// What an envelope means that is not the session's; false if nothing more is read of the frame.
@@ -267,6 +286,18 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 }
 
 impl Core {
+    /// What the session has on the current socket.
+    fn attachment(&self) -> Option<&Attachment> {
+        match &self.phase {
+            Phase::Open(socket) => socket.attachment.as_ref(),
+            Phase::Opening(_) | Phase::Waiting(_) | Phase::Stopped | Phase::Failed(_) => None,
+        }
+    }
+
+    fn ack_at(&self) -> Option<Instant> {
+        self.attachment().and_then(Attachment::ack_at)
+    }
+
     /// The socket of this epoch, if it is being opened and the adapter knows of it.
     pub(super) fn opening_of(&mut self, epoch: Epoch) -> Option<&mut Opening> {
         match (&mut self.phase, &mut self.other) {

@@ -87,7 +87,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
                 }
                 Some(frame)
             }
-            _ => core.farewell(epoch).or_else(|| core.hello(epoch, config, limits, credentials)),
+            Phase::Open(_) | Phase::Opening(_) | Phase::Waiting(_) | Phase::Stopped | Phase::Failed(_) => {
+                core.farewell(epoch).or_else(|| core.hello(epoch, config, limits, credentials))
+            }
         }
     }
 }

@@ -77,6 +77,10 @@ impl Attachment {
         self.ack_after
     }
 
+    pub(crate) const fn ack_at(&self) -> Option<Instant> {
+        self.ack_at
+    }
+
     pub(crate) fn ack_delay_is_over(&self, now: Instant) -> bool {
         self.ack_at.is_some_and(|at| at <= now)
     }

@@ -184,7 +184,8 @@ impl Session {
         while self.number_next(config, attachment, arena) {}
     }
 
-    fn ack_is_due(&self, cx: &Context<'_>, attachment: &Attachment) -> bool {
+    /// Whether an acknowledgement is to leave now, whatever else does.
+    pub(crate) fn ack_is_due(&self, cx: &Context<'_>, attachment: &Attachment) -> bool {
         let due = match self.counts.ack_due(attachment.ack_after()) {
             Some(Urgency::Now) => true,
             Some(Urgency::Delayed) => attachment.ack_delay_is_over(cx.now),

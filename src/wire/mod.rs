@@ -12,7 +12,6 @@ use crate::heartbeat;
 use crate::outbox::Kind;
 
 /// The wire that a link speaks, with its options.
-#[expect(clippy::large_enum_variant, reason = "there is one for each configuration")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
 #[non_exhaustive]

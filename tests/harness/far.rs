@@ -24,6 +24,15 @@ pub struct Kept {
     pub came: Vec<Vec<u8>>,
 }
 
+/// What a hello said.
+#[derive(Debug)]
+pub struct Said {
+    pub attempt: u32,
+    pub received: u64,
+    pub token: Vec<u8>,
+    pub credentials: Vec<u8>,
+}
+
 #[derive(Debug)]
 pub struct Far {
     pub sessions: Vec<Kept>,
@@ -36,8 +45,8 @@ pub struct Far {
     pub announced: Announced,
     /// What every hello is answered with, in place of a welcome.
     pub turns_away: Option<Goodbye<'static>>,
-    /// Hellos that came, as `(socket, attempt, received, token, credentials)`.
-    pub hellos: Vec<(u32, u32, u64, Vec<u8>, Vec<u8>)>,
+    /// Hellos that came.
+    pub hellos: Vec<Said>,
     /// Goodbyes that came.
     pub goodbyes: Vec<(u32, u16)>,
     /// Credentials that came in a renewal.
@@ -175,7 +184,8 @@ impl Far {
 
     fn hello(&mut self, socket: u32, hello: &Hello<'_>) -> Sent {
         let (token, credentials) = (hello.token.reveal().to_vec(), hello.credentials.reveal().to_vec());
-        self.hellos.push((socket, hello.attempt, hello.received, token.clone(), credentials));
+        let (attempt, received) = (hello.attempt, hello.received);
+        self.hellos.push(Said { attempt, received, token: token.clone(), credentials });
         if let Some(goodbye) = self.turns_away {
             return vec![(socket, bytes(&[Envelope::Goodbye(goodbye)]))];
         }

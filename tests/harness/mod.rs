@@ -234,9 +234,9 @@ impl Script {
         self.drain();
         loop {
             if self.server.answers {
-                for (epoch, coming) in std::mem::take(&mut self.held) {
-                    self.later(Duration::ZERO, epoch, coming);
-                }
+                // Before anything that set out later.
+                let (held, now) = (std::mem::take(&mut self.held), self.now);
+                self.coming.splice(0..0, held.into_iter().map(|(epoch, coming)| (now, epoch, coming)));
             }
             let coming = self.coming.iter().map(|(at, ..)| *at).min();
             let mut next = [coming, self.link.deadline()].into_iter().flatten().min().unwrap_or(end);
@@ -463,7 +463,16 @@ impl Script {
     }
 
     fn later(&mut self, delay: Duration, epoch: Epoch, coming: Coming) {
-        self.coming.push((self.now + delay, epoch, coming));
+        // Nothing overtakes what is on its way on the same socket in the same direction.
+        let is_up = matches!(coming, Coming::Up(_));
+        let on_its_way = self.coming.iter().filter(|(_, of, coming)| {
+            *of == epoch
+                && matches!(coming, Coming::Up(_) | Coming::Frame(..))
+                && matches!(coming, Coming::Up(_)) == is_up
+        });
+        let last = on_its_way.map(|(at, ..)| *at).max().filter(|_| self.far.is_some());
+        let at = (self.now + delay).max(last.unwrap_or(self.now));
+        self.coming.push((at, epoch, coming));
     }
 
     // What was seen.

@@ -1,13 +1,22 @@
 //! RFC 1951, read bit by bit: slow, short, and sharing nothing with what it checks.
 
-/// Inflates one message behind what `history` has, appends it there, and says how far back it referred at most. The message is
-/// its bytes with the tail that is not on the wire. `None` if it is not DEFLATE data, or does not end with a block.
-pub fn inflate(message: &[u8], history: &mut Vec<u8>) -> Option<usize> {
+/// What can be said of a message that was inflated.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Inflated {
+    /// How many bytes it referred back at most.
+    pub farthest: usize,
+    /// How many of its blocks said that they are the last.
+    pub finals: usize,
+}
+
+/// Inflates one message behind what `history` has, and appends it there. The message is its bytes with the tail that is not on
+/// the wire. `None` if it is not DEFLATE data, or does not end with a block.
+pub fn inflate(message: &[u8], history: &mut Vec<u8>) -> Option<Inflated> {
     let mut bits = Bits { bytes: message, at: 0 };
-    let mut farthest = 0;
+    let mut inflated = Inflated::default();
     while bits.at < 8 * message.len() {
         let last = bits.take(1)? == 1;
-        farthest = farthest.max(match bits.take(2)? {
+        inflated.farthest = inflated.farthest.max(match bits.take(2)? {
             0 => stored(&mut bits, history)?,
             1 => compressed(&mut bits, history, &fixed())?,
             2 => {
@@ -17,10 +26,11 @@ pub fn inflate(message: &[u8], history: &mut Vec<u8>) -> Option<usize> {
             _ => return None,
         });
         if last {
+            inflated.finals += 1;
             bits.align();
         }
     }
-    Some(farthest)
+    Some(inflated)
 }
 
 struct Bits<'b> {

@@ -130,7 +130,11 @@ impl ResponseReader {
 
     fn check<'b>(&self, offer: &impl Offered, head: Head<'b>) -> Result<Accepted<'b>, HandshakeError> {
         let fault = HandshakeError::new;
-        head.lists("upgrade", "websocket").map_err(|at| fault(Fault::Upgrade, at))?;
+        match head.only("upgrade")? {
+            // In a request it is one of a list, in a response there is no choice left.
+            Some(field) if field.value.eq_ignore_ascii_case(b"websocket") => {}
+            field => return Err(fault(Fault::Upgrade, field.map_or(head.length(), |field| field.at))),
+        }
         head.lists("connection", "upgrade").map_err(|at| fault(Fault::Connection, at))?;
         match head.only("sec-websocket-accept")? {
             Some(field) if field.value == self.accept => {}

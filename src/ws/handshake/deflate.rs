@@ -168,10 +168,12 @@ impl Parameters {
 
 /// A number from 8 to 15 in decimal, without leading zeros, perhaps in quotes (section 7.1.2).
 fn window(value: &[u8]) -> Option<u8> {
-    let unquoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value);
-    match unquoted {
-        [digit @ b'8'..=b'9'] => Some(digit - b'0'),
-        [b'1', digit @ b'0'..=b'5'] => Some(10 + (digit - b'0')),
+    let quoted = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+    // What a backslash quotes is what it would be without.
+    let mut bytes = quoted.unwrap_or(value).iter().filter(|byte| quoted.is_none() || **byte != b'\\');
+    match (bytes.next()?, bytes.next(), bytes.next()) {
+        (digit @ b'8'..=b'9', None, _) => Some(digit - b'0'),
+        (b'1', Some(digit @ b'0'..=b'5'), None) => Some(10 + (digit - b'0')),
         _ => None,
     }
 }

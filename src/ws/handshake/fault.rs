@@ -35,6 +35,10 @@ pub enum Fault {
     Key,
     /// `Sec-WebSocket-Accept` is not there, or does not belong to the key: the peer is no WebSocket server.
     Accept,
+    /// `Sec-WebSocket-Protocol` is no list of tokens.
+    ProtocolList,
+    /// `Sec-WebSocket-Extensions` is no list of names, each with parameters.
+    ExtensionList,
     /// The server selected a sub-protocol that was not offered.
     ProtocolNotOffered,
     /// The server selected no sub-protocol, and one was demanded.
@@ -61,6 +65,8 @@ impl Fault {
             Fault::Version => "Sec-WebSocket-Version is not 13",
             Fault::Key => "Sec-WebSocket-Key is not 16 bytes",
             Fault::Accept => "Sec-WebSocket-Accept does not belong to the key",
+            Fault::ProtocolList => "Sec-WebSocket-Protocol is not a list of tokens",
+            Fault::ExtensionList => "Sec-WebSocket-Extensions is not a list of extensions",
             Fault::ProtocolNotOffered => "the sub-protocol was not offered",
             Fault::ProtocolMissing => "no sub-protocol was selected",
             Fault::ExtensionNotOffered => "the extension was not offered",
@@ -102,6 +108,8 @@ impl HandshakeError {
             | Fault::Connection
             | Fault::Key
             | Fault::Accept
+            | Fault::ProtocolList
+            | Fault::ExtensionList
             | Fault::ProtocolNotOffered
             | Fault::ProtocolMissing
             | Fault::ExtensionNotOffered

@@ -219,9 +219,9 @@ fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Whether it is a token (RFC 9110, section 5.6.2): a name of a field, a method, a sub-protocol.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+pub(super) fn is_token(text: impl AsRef<[u8]>) -> bool {
+    let mut bytes = text.as_ref().iter();
+    bytes.len() > 0 && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// Whether it may be the value of a field: no control characters, so that nothing can be smuggled in.

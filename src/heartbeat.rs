@@ -212,7 +212,8 @@ pub struct Heartbeat {
 struct Probe {
     nonce: u32,
     sent: Instant,
-    /// When its answer is overdue; `None` once another sign of life came: then it is still a sample, but no suspicion.
+    /// When its answer is overdue; `None` once another sign of life came, or while reading is paused: then it is still a
+    /// sample, but no suspicion.
     due: Option<Instant>,
     urgent: bool,
     /// Time that does not count passed since it was sent: its answer measures nothing.
@@ -251,7 +252,7 @@ impl Heartbeat {
                 Some((self.quiet_since + self.interval(config).saturating_add(config.margin), Due::Silence))
             }
             Mode::Client | Mode::Both => match self.probe {
-                Some(Probe { due: Some(due), .. }) if !self.paused => Some((due, Due::Answer)),
+                Some(Probe { due: Some(due), .. }) => Some((due, Due::Answer)),
                 _ => Some((self.next_ping(config), Due::Ping)),
             },
         }
@@ -290,18 +291,16 @@ impl Heartbeat {
         match self.next(config)? {
             (at, _) if at > now => None,
             (_, Due::Silence) => Some(Beat::Dead),
-            (_, Due::Ping) => {
-                let due = now + Duration::from_micros(self.timeout(config, false));
-                match &mut self.probe {
-                    // One is on its way: another would only take its place, and on a slow path none would ever be answered
-                    // in time to be a sample. Its answer is due again instead.
-                    Some(out) if !self.paused && !out.held && now < out.sent + config.longest() => {
-                        out.due = Some(due);
-                        None
-                    }
-                    _ => Some(Beat::Ping { nonce: self.ping(config, now, false) }),
+            (_, Due::Ping) => match self.probe {
+                // One is on its way: another would only take its place, and on a slow path none would ever be answered in
+                // time to be a sample. Its answer is due again instead.
+                Some(out) if !self.paused && !out.held && now < out.sent + config.longest() => {
+                    let due = now + Duration::from_micros(self.timeout(config, false));
+                    self.probe = Some(Probe { due: Some(due), ..out });
+                    None
                 }
-            }
+                _ => Some(Beat::Ping { nonce: self.ping(config, now, false) }),
+            },
             (_, Due::Answer) => {
                 self.missed = self.missed.saturating_add(1);
                 let urgent = self.probe.is_some_and(|probe| probe.urgent);
@@ -332,6 +331,11 @@ impl Heartbeat {
         let due = (!self.paused).then_some(due);
         self.probe = Some(Probe { nonce: self.last_nonce, sent: now, due, urgent, held: false });
         self.last_nonce
+    }
+
+    /// How long an answer may take.
+    pub(crate) fn patience(&self, config: &Config) -> Duration {
+        Duration::from_micros(self.timeout(config, false))
     }
 
     /// How long an answer may take, in microseconds.

@@ -61,7 +61,7 @@
 //! | --- | --- | --- |
 //! | machines | [`link`] | the client's end of a logical connection |
 //! | wire | [`wire`], [`ws`] | what bytes mean: messages; and RFC 6455 itself |
-//! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`delivery`], [`metrics`] | one concern each, usable alone |
+//! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`delivery`], [`requests`], [`channels`], [`metrics`] | one concern each, usable alone |
 //! | ground | [`time`], [`rng`], [`error`] | |
 //! | beside | `trace`, `sim` | record and replay (feature `serde`); a simulated world for tests (feature `sim`) |
 //!
@@ -94,7 +94,9 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod acceptor;
 pub mod backoff;
+pub mod channels;
 pub mod delivery;
 pub mod error;
 pub mod heartbeat;
@@ -103,8 +105,11 @@ mod human;
 pub mod link;
 pub mod metrics;
 pub mod outbox;
+pub mod peer;
 pub mod quality;
+pub mod requests;
 pub mod rng;
+mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
 pub mod time;

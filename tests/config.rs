@@ -139,6 +139,41 @@ mod text {
     }
 
     #[test]
+    fn a_duration_has_the_largest_unit_that_keeps_all_of_it() {
+        for (micros, text) in [
+            (0, "0s"),
+            (1, "1us"),
+            (999, "999us"),
+            (1_000, "1ms"),
+            (1_500_000, "1500ms"),
+            (59_000_000, "59s"),
+            (60_000_000, "1m"),
+            (90_000_000, "90s"),
+            (3_600_000_000, "1h"),
+            (5_400_000_000, "90m"),
+        ] {
+            let config = Config { open_timeout: Duration::from_micros(micros), ..Config::default() };
+            let written = toml::to_string(&config).expect("a configuration can be written");
+            assert!(written.contains(&format!("open_timeout = \"{text}\"\n")), "{text}: {written}");
+            assert_eq!(round_trip(&config), config);
+        }
+    }
+
+    #[test]
+    fn bytes_give_back_what_they_were_made_of() {
+        let mut config = Config::default();
+        config.heartbeat.early = None;
+        config.heartbeat.measure = Some(Duration::from_micros(1_234_567));
+        config.outbox.age = None;
+        config.backoff.attempts = None;
+        for config in [config, Config::default()] {
+            let mut buffer = [0; 512];
+            let bytes = postcard::to_slice(&config, &mut buffer).expect("there is room");
+            assert_eq!(postcard::from_bytes::<Config>(bytes).as_ref(), Ok(&config));
+        }
+    }
+
+    #[test]
     fn a_part_may_be_said_and_the_rest_is_default() {
         let text = "open_timeout = '3s'\n[heartbeat]\ninterval = '250ms'\nearly = 'off'\n[backoff]\nattempts = 'forever'\nratio = '3/2'";
         let config: Config = toml::from_str(text).expect("it is well-formed");
@@ -157,6 +192,8 @@ mod text {
             ("open_timeout = '3'", "duration"),
             ("[heartbeat]\nearly = 'never'", "off"),
             ("[backoff]\nattempts = -1", "forever"),
+            ("[backoff]\nattempts = '5'", "a whole number"),
+            ("[backoff]\nratio = '1/'", "a ratio of numbers"),
             ("[wire.raw]\nping = 'hex:0'", "pattern"),
         ] {
             let error = toml::from_str::<Config>(text).expect_err(text).to_string();

@@ -172,6 +172,45 @@ fn sends_that_meet_silence_bring_the_ping_forward_once() {
     assert_eq!(heartbeat.next(&config), Some((at(23_100), Due::Ping)), "it was answered");
 }
 
+#[test]
+fn a_ping_covers_what_was_sent_at_the_same_time() {
+    let config = quiet();
+    let mut heartbeat = Heartbeat::new(START);
+    heartbeat.probe(&config, at(5_000));
+    heartbeat.received(&config, at(5_000));
+    heartbeat.sent(at(5_000));
+    assert_eq!(heartbeat.next(&config), Some((at(20_000), Due::Ping)));
+}
+
+#[test]
+fn a_ping_on_its_way_is_waited_for_up_to_the_longest_deadline() {
+    let config = quiet();
+    let mut heartbeat = Heartbeat::new(START);
+    ping(&mut heartbeat, &config, at(16_000));
+    heartbeat.received(&config, at(16_000));
+    heartbeat.sent(at(17_000));
+    assert_eq!(heartbeat.clone().fire(&config, at(19_000)), None, "early, and one is out");
+    heartbeat.received(&config, at(17_000));
+    let mut waiting = heartbeat.clone();
+    assert_eq!(waiting.next(&config), Some((at(32_000), Due::Ping)));
+    assert!(matches!(waiting.fire(&config, at(32_000)), Some(Beat::Ping { .. })), "it is lost");
+
+    let mut heartbeat = Heartbeat::new(START);
+    ping(&mut heartbeat, &config, at(16_000));
+    heartbeat.received(&config, at(16_000));
+    assert!(matches!(heartbeat.fire(&config, at(31_000)), Some(Beat::Ping { .. })), "to the microsecond");
+}
+
+#[test]
+fn a_ping_of_the_server_is_a_sign_of_life() {
+    let config = Config { mode: Mode::Server, any_inbound: false, ..quiet() };
+    let mut heartbeat = Heartbeat::new(START);
+    heartbeat.pinged(at(10_000));
+    assert_eq!(heartbeat.next(&config), Some((at(26_000), Due::Silence)));
+    assert_eq!(heartbeat.fire(&config, at(25_999)), None);
+    assert_eq!(heartbeat.fire(&config, at(26_000)), Some(Beat::Dead));
+}
+
 // pain 3
 #[test]
 fn any_inbound_byte_keeps_the_answer_from_being_overdue() {
@@ -250,6 +289,14 @@ fn silence_proves_nothing_while_reading_is_paused() {
     assert_eq!(heartbeat.next(&config), Some((at(325_000), Due::Ping)), "silence counts from here");
     heartbeat.resume(at(320_000));
     assert_eq!(heartbeat.next(&config), Some((at(325_000), Due::Ping)), "reading already");
+
+    let server = Config { mode: Mode::Server, ..quiet() };
+    let mut heartbeat = Heartbeat::new(START);
+    heartbeat.pause();
+    assert_eq!(heartbeat.next(&server), None);
+    assert_eq!(heartbeat.fire(&server, at(500_000)), None);
+    heartbeat.resume(at(500_000));
+    assert_eq!(heartbeat.next(&server), Some((at(516_000), Due::Silence)));
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Measures everlink. Each figure is one line: `name everlink=… unit=…`, with `peer=…:NAME ratio=…` where there is a peer: the best
 //! one (below 1, everlink is faster), followed by `memcpy=…` for scale and `others=NAME:…,…` where there are more.
 
+mod bed;
 mod codec;
 mod herd;
+mod instructions;
 mod link;
 mod measure;
 mod native;
@@ -24,6 +26,12 @@ struct Arguments {
 enum What {
     /// A link's steps, in nanoseconds, and its memory.
     Link,
+    /// A link's steps, in instructions: the same on a busy machine. Needs valgrind.
+    Instructions {
+        /// Only does this step, so many times.
+        #[arg(long, hide = true, num_args = 2, value_names = ["STEP", "TIMES"])]
+        step: Option<Vec<String>>,
+    },
     /// Encoding and decoding of the native wire.
     Native,
     /// The WebSocket codec, in nanoseconds a message, beside its peers.
@@ -39,6 +47,9 @@ enum What {
         /// Writes a plot to this SVG file.
         #[arg(long)]
         plot: Option<PathBuf>,
+        /// Only this scenario.
+        #[arg(long, value_parser = recovery::names())]
+        scenario: Option<String>,
         /// Only the outage of this seed, of each scenario.
         #[arg(long)]
         seed: Option<u64>,
@@ -48,9 +59,12 @@ enum What {
 fn main() {
     match Arguments::parse().what {
         What::Codec => codec::run(),
+        What::Instructions { step } => instructions::run(step),
         What::Link => link::run(),
         What::Native => native::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
-        What::Recovery { plot, seed } => recovery::run(plot.as_deref(), seed),
+        What::Recovery { plot, scenario, seed } => {
+            recovery::run(plot.as_deref(), scenario.as_deref(), seed);
+        }
     }
 }

@@ -37,7 +37,10 @@ impl Plot {
     pub fn write(&self, path: &Path) {
         match std::fs::write(path, self.svg()) {
             Ok(()) => println!("plot: {}", path.display()),
-            Err(error) => eprintln!("cannot write {}: {error}", path.display()),
+            Err(error) => {
+                eprintln!("cannot write {}: {error}", path.display());
+                std::process::exit(1);
+            }
         }
     }
 

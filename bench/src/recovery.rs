@@ -86,16 +86,25 @@ struct Outcome {
     lost: usize,
 }
 
-pub fn run(plot: Option<&FilePath>, seed: Option<u64>) {
+/// What `--scenario` may be.
+pub fn names() -> [&'static str; SCENARIOS.len()] {
+    SCENARIOS.each_ref().map(|scenario| scenario.name)
+}
+
+pub fn run(plot: Option<&FilePath>, only: Option<&str>, seed: Option<u64>) {
     let mut curves = Vec::new();
-    println!("{OUTAGES} outages of each scenario, round trip {ROUND_TRIP:?}, a message every {PACE:?}");
+    let seeds = seed.map_or(0..=OUTAGES - 1, |seed| seed..=seed);
+    match seed {
+        Some(seed) => print!("outage {seed}"),
+        None => print!("{OUTAGES} outages"),
+    }
+    println!(" of each scenario, round trip {ROUND_TRIP:?}, a message every {PACE:?}");
     println!(
         "| scenario | noticed: median, 99 %, slowest | from healing to delivery: median, 99 %, slowest | lost |"
     );
     println!("| --- | --- | --- | --- |");
-    for scenario in &SCENARIOS {
-        let seeds = seed.map_or(0..OUTAGES, |seed| seed..seed + 1);
-        let outcomes: Vec<Outcome> = seeds.map(|seed| outage(scenario, seed)).collect();
+    for scenario in SCENARIOS.iter().filter(|scenario| only.is_none_or(|only| only == scenario.name)) {
+        let outcomes: Vec<Outcome> = seeds.clone().map(|seed| outage(scenario, seed)).collect();
         let sorted = |pick: fn(&Outcome) -> Option<f64>| {
             let mut times: Vec<f64> = outcomes.iter().map(|o| pick(o).unwrap_or(f64::INFINITY)).collect();
             times.sort_by(f64::total_cmp);

@@ -15,9 +15,12 @@ mod ws_seen;
 
 mod config;
 pub mod history;
+mod json;
 pub mod link_ops;
 mod memory;
+mod native;
 mod outbox;
+mod serial;
 mod trace;
 mod wire;
 mod ws_decode;
@@ -27,8 +30,11 @@ mod ws_round_trip;
 mod ws_tungstenite;
 
 pub use config::config;
+pub use json::json;
 pub use link_ops::link_ops;
+pub use native::native;
 pub use outbox::outbox;
+pub use serial::serial;
 pub use trace::trace;
 pub use wire::wire;
 pub use ws_decode::ws_decode;
@@ -41,10 +47,13 @@ pub use ws_tungstenite::ws_tungstenite;
 pub type Body = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Body); 10] = [
+pub const TARGETS: [(&str, Body); 13] = [
     ("config", config),
+    ("json", json),
     ("link_ops", link_ops),
+    ("native", native),
     ("outbox", outbox),
+    ("serial", serial),
     ("trace", trace),
     ("wire", wire),
     ("ws_decode", ws_decode),

@@ -36,6 +36,11 @@ enum Turn {
     Push { len: u8, priority: u8, ttl: u8, key: u8 },
     PushWithin { len: u8, priority: u8, bounds: Bounds },
     Take,
+    Prepare,
+    HandOver,
+    Rewind,
+    Acknowledge(u8),
+    DiscardFront,
     Written(u8),
     Requeue,
     Discard,
@@ -65,6 +70,14 @@ fn op(turn: Turn, usual: &Config) -> Op {
         ),
         Turn::PushWithin { len, priority, bounds } => push(len, priority, None, None, bounds.config()),
         Turn::Take => Op::Take,
+        Turn::Prepare => Op::Prepare,
+        Turn::HandOver => Op::HandOver,
+        Turn::Rewind => Op::Rewind,
+        // Most often few, now and then more than there can be.
+        Turn::Acknowledge(count) => {
+            Op::Acknowledge { count: if count == u8::MAX { u32::MAX } else { u32::from(count % 4) } }
+        }
+        Turn::DiscardFront => Op::DiscardFront,
         Turn::Written(total) => Op::Written { total: u64::from(total) },
         Turn::Requeue => Op::Requeue,
         Turn::Discard => Op::Discard,

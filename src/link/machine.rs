@@ -7,9 +7,9 @@ use core::time::Duration;
 use super::action::Next;
 use super::config::Config;
 use super::input::{Epoch, Event, Input};
-use super::socket::{Closing, Opening, Other, Phase, Socket, Waiting};
+use super::socket::{Closing, Farewell, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
-use super::{Core, Deliveries, Delivery};
+use super::{Core, Deliveries};
 use crate::outbox::{Arena, Slots};
 use crate::time::Instant;
 use crate::wire::Incoming;
@@ -34,7 +34,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             return deliveries;
         }
         let late = match self.core.rest.take() {
-            Some(Next::Wait(at)) if now <= at => false,
+            // The true deadline is not before this one.
+            Some(Next::Wait(at)) if now.since(at) <= self.config.suspended_after => false,
             Some(Next::Idle) => false,
             Some(Next::Wait(_) | Next::Do(_)) | None => {
                 self.deadline().is_some_and(|at| now.since(at) > self.config.suspended_after)
@@ -44,12 +45,12 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if woke {
             self.woke();
         }
-        let mut delivery = None;
+        let mut deliveries = Deliveries::NONE;
         match input {
             Input::Start => self.start(),
             Input::Stop { linger } => self.stop(linger),
             Input::Tick | Input::Suspended(_) => {}
-            Input::Socket(epoch, event) => delivery = self.socket(epoch, event),
+            Input::Socket(epoch, event) => deliveries = self.socket(epoch, event),
             Input::Online => self.online(),
             Input::Offline => self.offline(),
             Input::Visible => self.visible(),
@@ -60,7 +61,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.probe();
         }
         self.fire();
-        Deliveries(delivery)
+        deliveries
     }
 
     /// What comes in on a socket that is well, before anything is due: it lets timers fire later and changes no output, so
@@ -69,8 +70,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         let Some(Next::Wait(at)) = self.core.rest else { return None };
         let message = match *event {
             Event::Received(_) => None,
-            Event::Frame { kind, data } => Some(Delivery::Message { kind, data }),
-            Event::Failed(_)
+            Event::Frame { kind, data } if !self.is_native() => Some((kind, data)),
+            Event::Frame { .. }
+            | Event::Failed(_)
             | Event::Opened
             | Event::Ping
             | Event::Pong(_)
@@ -86,18 +88,18 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if now >= at || socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() {
             return None;
         }
-        if let Some(Delivery::Message { data, .. }) = message {
+        if let Some((_, data)) = message {
             if self.config.wire.classify(heartbeat.mode, data) != Incoming::Message {
                 return None;
             }
             self.core.metrics.received(data.len());
         }
         socket.heartbeat.received(heartbeat, now);
-        Some(Deliveries(message))
+        Some(message.map_or(Deliveries::NONE, |(kind, data)| Deliveries::message(kind, data)))
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.core.wake(self.config, self.core.outbox.next_expiry(self.arena)).map(|(at, _)| at)
+        self.core.wake(self.config, self.core.session.outbox.next_expiry(self.arena)).map(|(at, _)| at)
     }
 
     // What the user wants.
@@ -117,10 +119,18 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn stop(&mut self, linger: Duration) {
         self.drop_candidate();
         match mem::replace(&mut self.core.phase, Phase::Stopped) {
-            Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
-            Phase::Opening(opening) => self.core.abandon_opening(&opening),
+            Phase::Stopped => {}
+            Phase::Failed(_) | Phase::Waiting(_) => self.leave_session(),
+            Phase::Opening(opening) => {
+                self.core.abandon_opening(&opening);
+                self.leave_session();
+            }
             Phase::Open(mut socket) => {
-                if self.core.online && socket.is_well() && !linger.is_zero() && !self.core.outbox.is_empty() {
+                if self.core.online
+                    && socket.is_well()
+                    && !linger.is_zero()
+                    && !self.core.session.outbox.is_empty()
+                {
                     socket.linger = Some(self.core.now + linger);
                     self.core.phase = Phase::Open(socket);
                     return;
@@ -128,7 +138,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 self.part(&socket);
             }
         }
-        self.core.outbox.stop(self.arena);
+        self.core.session.outbox.stop(self.arena);
     }
 
     /// Lets the last socket go: properly if it is well; a dead one is not negotiated with.
@@ -139,7 +149,14 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.metrics.disconnected(self.core.now);
             self.core.quality.reset();
             self.core.abandon_socket(socket.epoch);
-            self.core.outbox.doubt(self.arena);
+            self.end_session();
+        }
+    }
+
+    /// The user has stopped while there was no open socket.
+    fn leave_session(&mut self) {
+        if self.is_native() {
+            self.end_session();
         }
     }
 
@@ -148,7 +165,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         self.core.metrics.disconnected(self.core.now);
         self.core.quality.reset();
         let give_up = self.core.now + self.config.close_timeout;
-        self.set_other(Other::Closing(Closing { epoch: socket.epoch, code, give_up, told: false }));
+        let native = self.is_native();
+        let farewell = if native { Farewell::Due } else { Farewell::None };
+        let last = native && code == NORMAL;
+        let epoch = socket.epoch;
+        self.set_other(Other::Closing(Closing { epoch, code, give_up, told: false, farewell, last }));
     }
 
     // What the surroundings say.
@@ -158,8 +179,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         match &mut self.core.phase {
             Phase::Open(socket) => {
                 if back {
-                    socket.heartbeat.hold_until(self.core.now);
-                    socket.progress = self.core.now;
+                    socket.hold_until(self.core.now);
                 }
                 self.probe();
             }
@@ -213,8 +233,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         match &mut self.core.phase {
             Phase::Opening(opening) => opening.give_up = opening.give_up.max(now + grace),
             Phase::Open(socket) => {
-                socket.progress = now;
-                socket.heartbeat.hold_until(now);
+                socket.hold_until(now);
             }
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
         }

@@ -1,17 +1,21 @@
 //! From state to actions: what is pending, in a fixed order, and what the machine waits for.
 
+use core::time::Duration;
+
 use super::action::{Action, Transport};
 use super::config::Config;
-use super::socket::{Candidacy, Flush, Other, Phase};
+use super::socket::{Candidacy, Farewell, Flush, Hello, Other, Phase, Socket};
 use super::state::{State, Wake};
 use super::{Core, Outcome};
 use crate::metrics::Metrics;
 use crate::outbox::{Arena, Slots};
 use crate::quality::Quality;
+use crate::session::{Context, Timer};
 use crate::time::Instant;
 
 /// A look at a link that takes out what is pending.
 pub(super) struct Outputs<'a, P, S> {
+    pub(super) config: &'a Config,
     pub(super) core: &'a mut Core,
     pub(super) arena: &'a mut Arena<P, S>,
 }
@@ -19,9 +23,11 @@ pub(super) struct Outputs<'a, P, S> {
 impl<P, S: Slots<P>> Outputs<'_, P, S> {
     /// The next pending action, in the order of [`Action`]'s variants.
     pub(super) fn next(&mut self) -> Option<Action> {
-        self.core.abandon().or_else(|| self.core.close()).or_else(|| self.core.open()).or_else(|| {
+        let first = self.core.abandon().or_else(|| self.core.farewell_flush());
+        first.or_else(|| self.core.close()).or_else(|| self.core.open()).or_else(|| {
             self.core
                 .beat()
+                .or_else(|| self.core.hello_flush())
                 .or_else(|| self.flush())
                 .or_else(|| self.core.status())
                 .or_else(|| self.core.retry())
@@ -31,9 +37,24 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     }
 
     fn flush(&mut self) -> Option<Action> {
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
-        let may = self.core.online && socket.is_well() && socket.flush == Flush::Ready;
-        if !may || self.core.outbox.queued() == 0 {
+        let health = self.core.health().state;
+        let core = &mut *self.core;
+        let Phase::Open(socket) = &mut core.phase else { return None };
+        if !core.online || socket.flush == Flush::Asked {
+            return None;
+        }
+        let well = socket.is_well();
+        let wants = match &socket.attachment {
+            None => well && core.session.outbox.queued() > 0,
+            Some(attachment) => {
+                let (now, config) = (core.now, &self.config.delivery);
+                let cx = Context { now, config, durable: core.durable.as_ref() };
+                core.renewing
+                    || socket.told_health != health
+                    || core.session.wants_to_send(&cx, attachment, self.arena, well)
+            }
+        };
+        if !wants {
             return None;
         }
         socket.flush = Flush::Asked;
@@ -41,7 +62,7 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     }
 
     fn settled(&mut self) -> Option<Action> {
-        let settlement = self.core.outbox.next_settlement(self.arena)?;
+        let settlement = self.core.session.outbox.next_settlement(self.arena)?;
         count(&mut self.core.metrics, settlement.outcome);
         Some(Action::Settled(settlement))
     }
@@ -63,6 +84,30 @@ impl Core {
         }
     }
 
+    /// The goodbye leaves before the close.
+    fn farewell_flush(&mut self) -> Option<Action> {
+        match &mut self.other {
+            Other::Closing(closing) if closing.farewell == Farewell::Due && !closing.told => {
+                closing.farewell = Farewell::Asked;
+                Some(Action::Flush { epoch: closing.epoch })
+            }
+            Other::Closing(_) | Other::Candidate(_) | Other::None => None,
+        }
+    }
+
+    fn hello_flush(&mut self) -> Option<Action> {
+        self.session.counts.greeting(self.durable.as_ref())?;
+        let opening = match (&mut self.phase, &mut self.other) {
+            (Phase::Opening(opening), _) | (_, Other::Candidate(Candidacy::Opening(opening))) => opening,
+            _ => return None,
+        };
+        if opening.hello != Hello::Due(Flush::Ready) {
+            return None;
+        }
+        opening.hello = Hello::Due(Flush::Asked);
+        Some(Action::Flush { epoch: opening.epoch })
+    }
+
     fn open(&mut self) -> Option<Action> {
         let opening = match (&mut self.phase, &mut self.other) {
             (Phase::Opening(opening), _) | (_, Other::Candidate(Candidacy::Opening(opening))) => opening,
@@ -78,7 +123,8 @@ impl Core {
     fn beat(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.phase else { return None };
         let epoch = socket.epoch;
-        if core::mem::take(&mut socket.pong) {
+        if let Some(nonce) = socket.pong.take() {
+            self.answering = nonce;
             return Some(Action::Pong { epoch });
         }
         let nonce = socket.ping.take()?;
@@ -123,10 +169,19 @@ impl Core {
             Phase::Open(socket) if socket.heartbeat.is_suspect() => {
                 State::Suspect { missed: socket.heartbeat.missed() }
             }
+            Phase::Open(socket) if socket.overdue > 0 => State::Unacknowledged,
             Phase::Open(socket) if socket.stalled => State::Stalled,
             Phase::Open(_) if self.quality.quality() >= Quality::Degraded => State::Slow,
             Phase::Open(_) => State::Connected,
         }
+    }
+
+    /// How long the other end may take to acknowledge: its delay, a round trip, and what is configured; twice as long after each
+    /// time that this was not enough, or a path that is only slow would never get anything across.
+    pub(super) fn ack_timeout(&self, config: &Config, socket: &Socket) -> Duration {
+        let delivery = &config.delivery;
+        let once = socket.heartbeat.patience(&config.heartbeat) + delivery.ack_delay + delivery.ack_timeout;
+        once.saturating_mul(1 << self.impatience.min(5))
     }
 
     /// The earliest timer. `expiry` is the outbox's.
@@ -149,14 +204,19 @@ impl Core {
             Phase::Open(socket) => {
                 if let Some(until) = socket.linger {
                     // Once nothing is left to send, it has come.
-                    timer(if self.outbox.is_empty() { self.now } else { until }, Wake::Linger);
+                    timer(if self.session.outbox.is_empty() { self.now } else { until }, Wake::Linger);
                 }
                 if self.online {
                     if let Some((at, due)) = socket.heartbeat.next(&config.heartbeat) {
                         timer(at, Wake::Heartbeat(due));
                     }
-                    if !socket.stalled && self.outbox.in_flight() > 0 {
+                    if !socket.stalled && !self.is_drained() {
                         timer(socket.progress + config.stall_after, Wake::Stall);
+                    }
+                    let timeout = self.ack_timeout(config, socket);
+                    let next = socket.attachment.as_ref().and_then(|it| it.next(self.now, timeout));
+                    if let Some((at, why)) = next {
+                        timer(at, if why == Timer::Ack { Wake::Ack } else { Wake::Overdue });
                     }
                 }
             }

@@ -47,6 +47,7 @@ pub struct Slot<P> {
     pub(super) chain: u32,
     pub(super) stage: Stage,
     pub(super) kind: Kind,
+    pub(super) tag: u8,
     pub(super) priority: Priority,
 }
 
@@ -74,6 +75,7 @@ impl<P> Slot<P> {
         chain: NIL,
         stage: Stage::Free,
         kind: Kind::Binary,
+        tag: 0,
         priority: Priority::Normal,
     };
 }

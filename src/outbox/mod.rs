@@ -165,6 +165,7 @@ impl Outbox {
             slot.deadline = message.ttl.or(config.age).map(|ttl| now + ttl);
             slot.len = len;
             slot.kind = message.kind;
+            slot.tag = message.tag;
             slot.priority = priority;
         }
         self.lanes.accept(arena, index, priority);

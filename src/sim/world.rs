@@ -449,8 +449,9 @@ impl<S: Server> Sim<S> {
 
     fn input(&mut self, input: Input<'_>) {
         for delivery in self.link.handle(self.now, input) {
-            let Delivery::Message { data, .. } = delivery;
-            self.log.push(Entry { at: self.now, what: Happening::Delivered(data.to_vec()) });
+            if let Delivery::Message { data, .. } = delivery {
+                self.log.push(Entry { at: self.now, what: Happening::Delivered(data.to_vec()) });
+            }
         }
         self.drain();
     }
@@ -528,7 +529,7 @@ impl<S: Server> Sim<S> {
                 break;
             }
             let Some(frame) = self.link.pull(epoch) else { break };
-            connection.pulled += frame.len() as u64;
+            connection.pulled += frame.payload().len() as u64;
             let packet = packet(frame.opcode, [frame.head(), frame.payload()].concat());
             connection.up.send(self.now, packet, &path, &mut self.rng);
         }

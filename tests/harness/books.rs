@@ -269,7 +269,7 @@ impl<L: Driven> Books<L> {
         let mut payload = self.count.to_be_bytes().to_vec();
         payload.resize(len.max(4), b'.');
         let known = payload.clone();
-        let message = Message { kind: Kind::Binary, payload, priority, ttl, key: key.map(Key::new) };
+        let message = Message { priority, ttl, key: key.map(Key::new), ..Message::binary(payload) };
         let mut displaced = Vec::new();
         let sent = self.link.send(self.now, message, &mut |gone| displaced.push(gone));
         for gone in displaced {

@@ -16,6 +16,7 @@
 )]
 
 pub mod books;
+pub mod far;
 pub mod random;
 #[cfg(feature = "serde")]
 pub mod tape;
@@ -24,11 +25,14 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use everlink::backoff::Jitter;
-use everlink::link::{Action, Close, Config, Epoch, Event, Failure, Input, Link, Next, State, Status};
+use everlink::link::{
+    Action, Close, Config, Delivery, Epoch, Event, Failure, Input, Link, Next, State, Status,
+};
 use everlink::metrics::Report;
 use everlink::outbox::{Kind, Message, MessageId, Outcome, Refused, Settlement};
 use everlink::time::Instant;
-use everlink::wire::Opcode;
+use everlink::wire::native::Limits;
+use everlink::wire::{Opcode, Wire};
 
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -92,6 +96,8 @@ enum Coming {
     Written(u64),
     Closed(Option<u16>),
     Frame(Kind, Vec<u8>),
+    /// On the native wire: a frame of the link's, on its way to the far end.
+    Up(Vec<u8>),
 }
 
 /// A link, its adapter, its server, and everything that was seen.
@@ -99,6 +105,8 @@ pub struct Script {
     pub link: Link<Vec<u8>>,
     pub now: Instant,
     pub server: Server,
+    /// The socket takes one frame, and then has no room.
+    pub socket_is_full: bool,
     /// Ticks every millisecond besides the deadlines.
     pub chatty: bool,
     /// What the link asked for and told, and when.
@@ -111,6 +119,12 @@ pub struct Script {
     pub beats: Vec<(Opcode, Vec<u8>)>,
     /// How many ended, in which way.
     pub settled: Vec<Settlement>,
+    /// On the native wire, the server's end.
+    pub far: Option<far::Far>,
+    /// What the path keeps back: it will come when the path heals.
+    held: Vec<(Epoch, Coming)>,
+    /// What the application was told besides messages.
+    pub told: Vec<String>,
     /// Payload bytes that were written to each socket.
     totals: BTreeMap<u32, u64>,
     coming: Vec<(Instant, Epoch, Coming)>,
@@ -139,17 +153,63 @@ impl Script {
                 drains: true,
                 ghosts: false,
             },
+            socket_is_full: false,
             chatty: false,
             actions: Vec::new(),
             delivered: Vec::new(),
             written: Vec::new(),
             beats: Vec::new(),
             settled: Vec::new(),
+            far: None,
+            held: Vec::new(),
+            told: Vec::new(),
             totals: BTreeMap::new(),
             coming: Vec::new(),
             seen: 0,
             read: 0,
         }
+    }
+
+    /// On the native wire, with a far end, started at 0 and connected at 140 ms; what was seen until 1 s is taken as read.
+    #[track_caller]
+    pub fn native(change: impl FnOnce(&mut Config)) -> Script {
+        let mut script = Script::new(|config| {
+            config.wire = Wire::Native(Limits::default());
+            change(config);
+        });
+        script.far = Some(far::Far::default());
+        script.input(Input::Start);
+        script.until(1_000);
+        assert_eq!(script.status(), Status::Connected);
+        script.forget();
+        script
+    }
+
+    pub fn far(&mut self) -> &mut far::Far {
+        self.far.as_mut().unwrap()
+    }
+
+    /// The far end has a message for the application.
+    pub fn tell(&mut self, message: &str) {
+        let sent = self.far().tell(message);
+        self.down(sent);
+    }
+
+    pub fn tell_all(&mut self, messages: &[&str]) {
+        for message in messages {
+            self.tell(message);
+        }
+    }
+
+    /// Frames of the far end set out.
+    pub fn down(&mut self, frames: Vec<(u32, Vec<u8>)>) {
+        for (number, data) in frames {
+            self.later(self.server.rtt / 2, epoch(number), Coming::Frame(Kind::Binary, data));
+        }
+    }
+
+    fn up(&mut self, epoch: Epoch, frame: Vec<u8>) {
+        self.later(self.server.rtt / 2, epoch, Coming::Up(frame));
     }
 
     /// Started at 0 and connected at 100 ms; what was seen until 1 s is taken as read.
@@ -173,6 +233,11 @@ impl Script {
     pub fn until_instant(&mut self, end: Instant) {
         self.drain();
         loop {
+            if self.server.answers {
+                for (epoch, coming) in std::mem::take(&mut self.held) {
+                    self.later(Duration::ZERO, epoch, coming);
+                }
+            }
             let coming = self.coming.iter().map(|(at, ..)| *at).min();
             let mut next = [coming, self.link.deadline()].into_iter().flatten().min().unwrap_or(end);
             if self.chatty {
@@ -212,6 +277,15 @@ impl Script {
     fn arrive(&mut self) {
         let first = (0..self.coming.len()).min_by_key(|index| self.coming[*index].0).unwrap();
         let (_, epoch, coming) = self.coming.remove(first);
+        if self.far.is_some() && !self.server.answers && matches!(coming, Coming::Up(_) | Coming::Frame(..)) {
+            self.held.push((epoch, coming));
+            return;
+        }
+        if let Coming::Up(frame) = coming {
+            let answers = self.far().frame(epoch.get(), &frame);
+            self.down(answers);
+            return;
+        }
         self.hand_over(epoch, &coming);
     }
 
@@ -227,15 +301,33 @@ impl Script {
             Coming::Written(total) => Event::Written(*total),
             Coming::Closed(code) => Event::Closed(closed(*code)),
             Coming::Frame(kind, data) => Event::Frame { kind: *kind, data },
+            Coming::Up(_) => return,
         };
         if matches!(coming, Coming::Closed(_) | Coming::Failed(_)) {
-            self.coming.retain(|(_, of, _)| *of != epoch);
+            self.forget_socket(epoch);
         }
+        self.deliver(epoch, event);
+    }
+
+    fn deliver(&mut self, epoch: Epoch, event: Event<'_>) {
         for delivery in self.link.handle(self.now, Input::Socket(epoch, event)) {
-            if let everlink::link::Delivery::Message { data, .. } = delivery {
-                self.delivered.push(data.to_vec());
+            match delivery {
+                Delivery::Message { data, .. } => self.delivered.push(data.to_vec()),
+                other => self.told.push(format!("{other:?}")),
             }
         }
+    }
+
+    /// What the path has kept back will never come.
+    pub fn lose_what_is_held(&mut self) {
+        self.until_instant(self.now + self.server.rtt);
+        self.held.clear();
+    }
+
+    /// Nothing more comes from a socket; what it was given may still be on its way.
+    fn forget_socket(&mut self, epoch: Epoch) {
+        self.coming.retain(|(_, of, coming)| *of != epoch || matches!(coming, Coming::Up(_)));
+        self.held.retain(|(of, coming)| *of != epoch || matches!(coming, Coming::Up(_)));
     }
 
     // Inputs.
@@ -248,13 +340,9 @@ impl Script {
     /// Something happens to a socket now.
     pub fn event(&mut self, number: u32, event: Event<'_>) {
         if matches!(event, Event::Closed(_) | Event::Failed(_)) {
-            self.coming.retain(|(_, of, _)| of.get() != number);
+            self.forget_socket(epoch(number));
         }
-        for delivery in self.link.handle(self.now, Input::Socket(epoch(number), event)) {
-            if let everlink::link::Delivery::Message { data, .. } = delivery {
-                self.delivered.push(data.to_vec());
-            }
-        }
+        self.deliver(epoch(number), event);
         self.drain();
     }
 
@@ -277,6 +365,13 @@ impl Script {
     #[track_caller]
     pub fn send(&mut self, text: &str) -> MessageId {
         self.post(Message::text(text.into())).unwrap()
+    }
+
+    #[track_caller]
+    pub fn send_all(&mut self, texts: &[&str]) {
+        for text in texts {
+            self.send(text);
+        }
     }
 
     #[track_caller]
@@ -313,24 +408,32 @@ impl Script {
             Action::Ping { epoch, nonce } => {
                 let frame = self.link.ping_frame(nonce);
                 let beat = (frame.opcode, [frame.head(), frame.payload()].concat());
+                if self.far.is_some() {
+                    self.up(epoch, beat.1.clone());
+                }
                 self.beats.push(beat);
-                if server.answers {
+                if server.answers && self.far.is_none() {
                     self.later(server.rtt, epoch, Coming::Pong(nonce));
                 }
             }
-            Action::Pong { .. } => {
+            Action::Pong { epoch } => {
                 let frame = self.link.pong_frame();
                 let beat = (frame.opcode, [frame.head(), frame.payload()].concat());
+                if self.far.is_some() {
+                    self.up(epoch, beat.1.clone());
+                }
                 self.beats.push(beat);
             }
             Action::Close { epoch, .. } => {
                 if server.answers {
-                    self.later(server.rtt, epoch, Coming::Closed(Some(1000)));
+                    // Behind whatever else the far end has to say.
+                    let behind = if self.far.is_some() { ms(1) } else { Duration::ZERO };
+                    self.later(server.rtt + behind, epoch, Coming::Closed(Some(1000)));
                 }
             }
             Action::Abandon { epoch } => {
                 if !server.ghosts {
-                    self.coming.retain(|(_, of, _)| *of != epoch);
+                    self.forget_socket(epoch);
                 }
             }
             Action::Flush { epoch } => self.flush(epoch),
@@ -345,9 +448,16 @@ impl Script {
             let total = self.totals.entry(epoch.get()).or_default();
             *total += payload.len() as u64;
             let total = *total;
+            if self.far.is_some() {
+                let frame = [frame.head(), frame.payload()].concat();
+                self.up(epoch, frame);
+            }
             self.written.push((epoch.get(), payload));
             if self.server.drains {
                 self.later(Duration::ZERO, epoch, Coming::Written(total));
+            }
+            if self.socket_is_full {
+                return;
             }
         }
     }

@@ -315,8 +315,8 @@ impl Client {
 }
 
 fn own(message: Message<impl Into<Payload>>) -> Message {
-    let everlink::outbox::Message { kind, payload, priority, ttl, key } = message;
-    Message { kind, payload: payload.into(), priority, ttl, key }
+    let everlink::outbox::Message { kind, tag, payload, priority, ttl, key } = message;
+    Message { kind, tag, payload: payload.into(), priority, ttl, key }
 }
 
 impl fmt::Debug for Client {

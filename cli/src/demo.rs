@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::drawing;
-use crate::ledger::{Ledger, Outcome};
+use crate::ledger::Ledger;
 use crate::signals::Signals;
 use client::{CAN_SUSPEND, Client, Signal};
 use event::{Said, complaint};
@@ -192,7 +192,7 @@ fn verdict(end: &End, ended: bool, record: &Record, ledger: &Ledger) -> anyhow::
         End::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
         End::ClientEnded => bail!("the client ended before its time{complaint}"),
     }
-    let (lost, unsettled) = (record.lost_events(), ledger.of(Outcome::Unsettled).accepted);
+    let (lost, unsettled) = (record.lost_events(), ledger.of(None).accepted);
     if !ended || !record.is_complete() {
         bail!("the client did not end properly{complaint}");
     }

@@ -308,6 +308,9 @@ fn conclude(screen: &Screen, record: &Record, ledger: &Ledger) {
     if record.unread() > 0 {
         screen.text(format_args!("{} lines were never read by the client.", record.unread()));
     }
+    if ledger.never_sent() > 0 {
+        screen.text(format_args!("{} were never sent, as the client says.", ledger.never_sent()));
+    }
     if lost > 0 {
         screen.text(format_args!(
             "{lost} were written but never delivered: the connection was dead, and nobody had said so yet."

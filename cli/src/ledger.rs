@@ -217,6 +217,13 @@ impl Ledger {
         })
     }
 
+    /// Never sent, as the client says: expired, evicted, stopped and so on.
+    #[must_use]
+    pub fn never_sent(&self) -> usize {
+        let never = self.counts.iter().filter(|(outcome, _)| !may_be_sent(*outcome));
+        never.map(|(_, count)| count.accepted).sum()
+    }
+
     /// Written to a socket, as the client says, but never received.
     #[must_use]
     pub fn written_but_never_received(&self) -> usize {

@@ -62,7 +62,7 @@ fn every_fate_is_counted() {
     for outcome in [Some(Expired), Some(Evicted), Some(Replaced), None, Some(Stopped)] {
         assert_eq!(ledger.of(outcome), Count { accepted: 1, once: 0, never: 1, repeated: 0 });
     }
-    assert_eq!(ledger.extra_copies, 2);
+    assert_eq!((ledger.extra_copies, ledger.never_sent()), (2, 4));
     assert!(ledger.is_truthful());
     let text = ledger.to_string();
     let rows: Vec<_> =

@@ -112,6 +112,7 @@ pub mod rng;
 mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
+pub mod stream;
 pub mod time;
 #[cfg(feature = "serde")]
 pub mod trace;

@@ -29,7 +29,7 @@ step_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-f
 
 # Every subset of the core's features.
 step_features() {
-  local all=(alloc std serde sim defmt) subset mask bit
+  local all=(alloc std serde sim defmt deflate) subset mask bit
   for ((mask = 0; mask < 1 << ${#all[@]}; mask++)); do
     subset=()
     for bit in "${!all[@]}"; do
@@ -76,6 +76,7 @@ step_targets() {
   cross thumbv7em-none-eabihf core "${core[@]}" --no-default-features
   cross thumbv7em-none-eabihf core "${core[@]}" --no-default-features --features serde,defmt
   cross thumbv7em-none-eabihf core,alloc "${core[@]}" --no-default-features --features alloc
+  cross thumbv7em-none-eabihf core,alloc "${core[@]}" --no-default-features --features deflate
   cross wasm32-unknown-unknown std,panic_abort "${core[@]}"
 }
 
@@ -140,6 +141,9 @@ step_fuzz() {
       -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10 -verbosity=0 -print_final_stats=1
   done
 }
+
+# Mutation testing (docs/mutation.md). It takes hours, so only if asked for.
+step_mutants() { tests/mutants.sh; }
 
 steps=("$@")
 [ $# -gt 0 ] || steps=(format test vectors clippy docs features examples corpus fuzz targets metal)

@@ -22,11 +22,15 @@
 //!
 //! A trace holds the payloads that were sent and received; URLs, headers and tokens never reach a link, and so are not in it.
 //!
-//! Format: the bytes `everlink` and a version byte, then in postcard the [`Header`], then [`Record`]s to the end.
+//! Format: the bytes `everlink` and a version byte, then in postcard the [`Header`], then [`Record`]s to the end. Behind the header
+//! and each record stand two bytes, least significant first: the CRC-16 (IBM-SDLC) of the two such bytes before (zero and zero
+//! for the header) and of the part. So a part that is damaged, missing or out of place is found where it stands, and a
+//! difference of answers is never due to damage.
 
 use core::fmt;
 use core::ops::Deref;
 
+use crc::{CRC_16_IBM_SDLC, Crc, Digest, Table};
 use serde::{Deserialize, Serialize};
 
 use crate::link::{Config, Deliveries, Epoch, Input, Link, Next, Op};
@@ -34,7 +38,16 @@ use crate::outbox::{Message, MessageId, Refused, Settlement, Slots};
 use crate::time::Instant;
 use crate::wire::Frame;
 
-const MAGIC: &[u8] = b"everlink\x01";
+const MAGIC: &[u8] = b"everlink\x02";
+
+static CHECK: Crc<u16, Table<1>> = Crc::<u16, Table<1>>::new(&CRC_16_IBM_SDLC);
+
+/// Begins the check of the part that follows one with this check.
+fn digest_after(check: [u8; 2]) -> Digest<'static, u16, Table<1>> {
+    let mut digest = CHECK.digest();
+    digest.update(&check);
+    digest
+}
 
 /// What a trace begins with: all that a link is made of.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,13 +82,14 @@ pub enum Step<'a> {
 pub struct Recorder<F> {
     sink: F,
     last: Instant,
+    check: [u8; 2],
 }
 
 impl<F: FnMut(&[u8])> Recorder<F> {
     /// Begins a trace of a link that is made of this configuration and seed.
     pub fn new(config: &Config, seed: u64, mut sink: F) -> Recorder<F> {
         sink(MAGIC);
-        let mut recorder = Recorder { sink, last: Instant::ORIGIN };
+        let mut recorder = Recorder { sink, last: Instant::ORIGIN, check: [0; 2] };
         recorder.write(&Header { seed, config: config.clone() });
         recorder
     }
@@ -89,26 +103,33 @@ impl<F: FnMut(&[u8])> Recorder<F> {
     }
 
     fn write(&mut self, value: &impl Serialize) {
-        struct Sink<'a, F>(&'a mut F);
+        struct Sink<'a, F> {
+            sink: &'a mut F,
+            digest: Digest<'static, u16, Table<1>>,
+        }
         impl<F: FnMut(&[u8])> postcard::ser_flavors::Flavor for Sink<'_, F> {
-            type Output = ();
+            type Output = u16;
 
             fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-                (self.0)(&[byte]);
-                Ok(())
+                self.try_extend(&[byte])
             }
 
             fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-                (self.0)(bytes);
+                self.digest.update(bytes);
+                (self.sink)(bytes);
                 Ok(())
             }
 
-            fn finalize(self) -> postcard::Result<()> {
-                Ok(())
+            fn finalize(self) -> postcard::Result<u16> {
+                Ok(self.digest.finalize())
             }
         }
+        let sink = Sink { sink: &mut self.sink, digest: digest_after(self.check) };
         // The sink takes everything, and all of the types are known: there is nothing that could fail.
-        let _ = postcard::serialize_with_flavor(value, Sink(&mut self.sink));
+        if let Ok(check) = postcard::serialize_with_flavor(value, sink) {
+            self.check = check.to_le_bytes();
+            (self.sink)(&self.check);
+        }
     }
 }
 
@@ -237,6 +258,7 @@ impl core::error::Error for TraceError {}
 pub struct Reader<'a> {
     all: usize,
     rest: &'a [u8],
+    check: [u8; 2],
 }
 
 impl<'a> Reader<'a> {
@@ -247,7 +269,7 @@ impl<'a> Reader<'a> {
     pub fn new(trace: &'a [u8]) -> Result<(Header, Reader<'a>), TraceError> {
         let foreign = TraceError { at: 0, problem: Problem::Foreign };
         let rest = trace.strip_prefix(MAGIC).ok_or(foreign)?;
-        let mut reader = Reader { all: trace.len(), rest };
+        let mut reader = Reader { all: trace.len(), rest, check: [0; 2] };
         Ok((reader.read()?, reader))
     }
 
@@ -258,10 +280,18 @@ impl<'a> Reader<'a> {
     }
 
     fn read<T: Deserialize<'a>>(&mut self) -> Result<T, TraceError> {
-        let at = self.byte();
-        let (value, rest) =
-            postcard::take_from_bytes(self.rest).map_err(|_| TraceError { at, problem: Problem::Damaged })?;
-        self.rest = rest;
+        let damaged = TraceError { at: self.byte(), problem: Problem::Damaged };
+        let Ok((value, behind)) = postcard::take_from_bytes(self.rest) else { return Err(damaged) };
+        let part = self.rest.len() - behind.len();
+        let (Some(part), Some((check, rest))) = (self.rest.get(..part), behind.split_first_chunk()) else {
+            return Err(damaged);
+        };
+        let mut digest = digest_after(self.check);
+        digest.update(part);
+        if digest.finalize().to_le_bytes() != *check {
+            return Err(damaged);
+        }
+        (self.rest, self.check) = (rest, *check);
         Ok(value)
     }
 }

@@ -173,6 +173,30 @@ fn sends_that_meet_silence_bring_the_ping_forward_once() {
 }
 
 #[test]
+fn what_is_asked_of_it_follows_the_ping_that_is_out() {
+    let config = quiet();
+    let mut heartbeat = Heartbeat::new(START);
+    let seen = |heartbeat: &Heartbeat| {
+        (heartbeat.is_awaiting(), heartbeat.is_probing(), heartbeat.is_excused(), heartbeat.missed())
+    };
+    assert_eq!(seen(&heartbeat), (false, false, false, 0));
+    ping(&mut heartbeat, &config, at(16_000));
+    assert_eq!(seen(&heartbeat), (true, false, false, 0));
+    ping(&mut heartbeat, &config, at(21_000));
+    assert_eq!(seen(&heartbeat), (true, false, false, 1));
+    ping(&mut heartbeat, &config, at(31_000));
+    assert_eq!(seen(&heartbeat), (true, false, false, 2));
+    heartbeat.received(&config, at(31_100));
+    assert_eq!(seen(&heartbeat), (false, false, false, 0));
+    heartbeat.probe(&config, at(32_000));
+    assert_eq!(seen(&heartbeat), (true, true, false, 0));
+    heartbeat.hold_until(at(33_000));
+    assert_eq!(seen(&heartbeat), (true, true, true, 0));
+    heartbeat.received(&config, at(33_500));
+    assert_eq!(seen(&heartbeat), (false, false, false, 0), "the same ping, but no longer urgent");
+}
+
+#[test]
 fn a_ping_covers_what_was_sent_at_the_same_time() {
     let config = quiet();
     let mut heartbeat = Heartbeat::new(START);

@@ -223,7 +223,7 @@ fn ids_start_low_and_come_back_last() {
     assert_eq!([next(), next(), next(), next(), next()], [1, 2, 3, 4, 5]);
 
     let mut last = Requests::<u32, _>::new([const { Slot::EMPTY }; 4], u32::MAX);
-    let ids: Vec<_> = (0..6)
+    let ids: Vec<_> = (0..12)
         .map(|_| {
             let id = last.begin(&config, at(0), None, None).unwrap();
             last.cancel(id);
@@ -231,7 +231,7 @@ fn ids_start_low_and_come_back_last() {
         })
         .collect();
     assert!(ids.iter().all(|&id| (1..=RequestId::MAX).contains(&id)), "{ids:?}");
-    assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 6);
+    assert_eq!(ids.iter().collect::<std::collections::BTreeSet<_>>().len(), 12);
 }
 
 #[test]

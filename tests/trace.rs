@@ -60,18 +60,19 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_trace_is_an_error_or_another_history_but_no_panic(place: prop::sample::Index, flip in 1..=255_u8) {
+    fn a_damaged_trace_is_refused(place: prop::sample::Index, flips in proptest::collection::vec(any::<u8>(), 1..20)) {
         let mut bytes = sample();
         let borders = borders(&bytes);
         let place = place.index(bytes.len());
-        bytes[place] ^= flip;
-        if let Err(error) = replay(&bytes) {
-            let named = error.to_string();
-            prop_assert!(named.starts_with(&format!("at byte {}: ", error.at)), "{}", named);
-            // What comes before the damage is as it was, so the fault is in no earlier record.
-            let begun = borders.iter().rev().find(|border| **border <= place).copied().unwrap_or(0);
-            prop_assert!((begun..=bytes.len()).contains(&error.at), "{}: damaged at {}", named, place);
-        }
+        let intact = bytes.clone();
+        bytes[place..].iter_mut().zip(flips).for_each(|(byte, flip)| *byte ^= flip);
+        prop_assume!(bytes != intact);
+        let error = replay(&bytes).expect_err("it is damaged");
+        let named = error.to_string();
+        prop_assert!(named.starts_with(&format!("at byte {}: ", error.at)), "{}", named);
+        // What comes before the damage is as it was, so the fault is in no earlier part.
+        let begun = borders.iter().rev().find(|border| **border <= place).copied().unwrap_or(0);
+        prop_assert!((begun..=bytes.len()).contains(&error.at), "{}: damaged at {}", named, place);
     }
 
     #[test]
@@ -79,6 +80,33 @@ proptest! {
         prop_assume!(!bytes.starts_with(b"everlink"));
         let error = replay(&bytes).err();
         prop_assert_eq!(error.map(|error| (error.at, error.problem)), Some((0, Problem::Foreign)));
+    }
+}
+
+#[test]
+fn damage_is_told_from_a_link_that_behaves_otherwise_and_is_found_in_its_part() {
+    let bytes = sample();
+    let borders = borders(&bytes);
+    for place in 9..bytes.len() {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0x10;
+        let begun = borders.iter().rev().find(|border| **border <= place).copied().unwrap_or(9);
+        let error = replay(&damaged).err().map(|error| (error.at, error.problem));
+        assert_eq!(error, Some((begun, Problem::Damaged)), "damaged at {place}");
+    }
+}
+
+#[test]
+fn a_part_that_is_missing_or_out_of_place_is_damage() {
+    let bytes = sample();
+    let borders = borders(&bytes);
+    let [first, second, third, fourth] = borders[2..6] else { panic!("there are more records") };
+    let missing = [&bytes[..second], &bytes[third..]].concat();
+    let swapped = [&bytes[..first], &bytes[second..third], &bytes[first..second], &bytes[third..]].concat();
+    let again = [&bytes[..fourth], &bytes[third..]].concat();
+    for (trace, at) in [(missing, second), (swapped, first), (again, fourth)] {
+        let error = replay(&trace).err().map(|error| (error.at, error.problem));
+        assert_eq!(error, Some((at, Problem::Damaged)));
     }
 }
 

@@ -2,8 +2,11 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
+mod harness;
+
 use everlink::error::NoRoom;
 use everlink::wire::serial::{Damage, Decoder, Encoder, Event, OVERHEAD, packet_max};
+use harness::proptest_config;
 use proptest::prelude::*;
 
 const VECTORS: &str = include_str!("../docs/serial-vectors.txt");
@@ -151,6 +154,8 @@ fn frames() -> impl Strategy<Value = Vec<Vec<u8>>> {
 }
 
 proptest! {
+    #![proptest_config(proptest_config("proptest-regressions/wire_serial.txt", 300))]
+
     #[test]
     fn what_was_encoded_is_decoded_however_it_is_split(frames in frames(), splits in prop::collection::vec(1..50usize, 1..20)) {
         let mut client = Encoder::new(3);

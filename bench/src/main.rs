@@ -35,7 +35,11 @@ enum What {
     /// Encoding and decoding of the native wire.
     Native,
     /// The WebSocket codec, in nanoseconds a message, beside its peers.
-    Codec,
+    Codec {
+        /// Only the figures whose name contains this.
+        #[arg(default_value = "")]
+        only: String,
+    },
     /// What a server meets after an outage (simulated).
     Herd {
         /// Writes a plot to this SVG file.
@@ -58,7 +62,7 @@ enum What {
 
 fn main() {
     match Arguments::parse().what {
-        What::Codec => codec::run(),
+        What::Codec { only } => codec::run(&only),
         What::Instructions { step } => instructions::run(step),
         What::Link => link::run(),
         What::Native => native::run(),

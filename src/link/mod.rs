@@ -288,6 +288,11 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         self.config.wire.pong(self.core.answering)
     }
 
+    /// Bytes of the credentials.
+    pub(crate) fn credentials_len(&self) -> usize {
+        self.credentials.as_ref().map_or(0, |credentials| credentials.lend().reveal().len())
+    }
+
     /// What the link is doing, why, and until when.
     #[must_use]
     pub fn state(&self) -> State {

@@ -126,7 +126,7 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     /// The longest head is a welcome's with a token: 116 bytes.
-    const HEAD: usize = 120;
+    pub(crate) const HEAD: usize = 120;
 
     pub(crate) const fn new(opcode: Opcode, payload: &'a [u8]) -> Frame<'a> {
         Frame { opcode, head: [0; Frame::HEAD], head_len: 0, payload }

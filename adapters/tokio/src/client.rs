@@ -13,13 +13,14 @@ use everlink::link::{Action, Close, Event, Input, Link, Next, State, Status};
 use everlink::metrics::Report;
 use everlink::outbox::{Kind, MessageId, Outcome, RefusedReason, Settlement, Storage};
 use everlink::quality::Quality;
+use everlink::stream::{self, Stream};
 use everlink::time::Instant;
 use everlink::trace::{Recorder, Traced};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::driver;
-use crate::open::{Limits, Opener, Source};
+use crate::open::{Opener, Source};
 use crate::options::{Options, TraceSink};
 use crate::watched::Watched;
 use crate::{Error, Message, Payload};
@@ -125,12 +126,16 @@ impl Drop for Last {
 }
 
 pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Messages), Error> {
-    let Options { config, seed, tls, max_message, inbound, trace, observer } = options;
+    let Options { config, seed, tls, max_message, compression, inbound, trace, observer } = options;
     let seed = seed.unwrap_or_else(random);
     let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
     let link = Link::new(config, seed).map_err(Error::Config)?;
     let clock = Clock::new();
-    let limits = Limits { inbound: max_message, outbound: link.config().outbox.message_bytes };
+    let mut limits = stream::Config::default();
+    limits.frames.frame = (max_message as u64).max(125);
+    limits.frames.message = limits.frames.frame;
+    limits.deflate = compression;
+    let stream = Stream::on_heap(limits, &link);
     let inner = Inner {
         link: Traced::new(link, recorder),
         receipts: HashMap::new(),
@@ -151,8 +156,8 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
         _last: Arc::new(Last(shared.clone(), clock)),
     };
     client.tell(Input::Start);
-    let opener = Opener { source, tls, limits };
-    tokio::spawn(driver::Io::new(opener, messages, watched, clock).run(shared));
+    let opener = Opener { source, tls };
+    tokio::spawn(driver::Io::new(opener, stream, messages, watched, clock).run(shared));
     Ok((client, Messages(received)))
 }
 

@@ -30,9 +30,10 @@ mod clock;
 mod driver;
 mod open;
 mod options;
-mod socket;
+mod pipe;
 mod target;
 mod watched;
+pub mod ws;
 
 use std::fmt;
 
@@ -126,4 +127,11 @@ where
     F: Future<Output = Result<Target, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     client::start(Box::new(move |attempt| Box::pin(source(attempt))), options)
+}
+
+/// Bytes that nobody can foresee, for the masks of one socket; `None` if the operating system has none.
+fn secret() -> Option<[u8; 32]> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).ok()?;
+    Some(secret)
 }

@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use everlink::link::{Action, Config, Epoch, Failure};
+use everlink::stream::{self, Fault, Stream};
 use everlink::time::Instant;
+use everlink::ws;
 
 /// A sink of the bytes of a trace.
 pub type TraceSink = Box<dyn FnMut(&[u8]) + Send>;
@@ -23,6 +25,8 @@ pub struct Options {
     /// The longest message that is accepted from the server, in bytes; a longer one closes the socket with 1009.
     /// 16 MiB by default.
     pub max_message: usize,
+    /// Offers to compress messages; not by default. Read what [`deflate`](ws::deflate) says about secrets before it is turned on.
+    pub compression: Option<ws::deflate::Config>,
     /// How many received messages may wait in [`Messages`](crate::Messages) before reading stops. At least 1; 64 by default.
     pub inbound: usize,
     /// Takes a [trace](everlink::trace) of the link.
@@ -39,6 +43,7 @@ impl Default for Options {
             seed: None,
             tls: None,
             max_message: 16 << 20,
+            compression: None,
             inbound: 64,
             trace: None,
             observer: None,
@@ -76,6 +81,13 @@ pub enum Notice {
         /// Which one.
         epoch: Epoch,
     },
+    /// The server broke the protocol.
+    Violated {
+        /// On which socket.
+        epoch: Epoch,
+        /// How, and at which byte.
+        error: ws::Error,
+    },
     /// An open socket has ended, by itself or because it was closed. One that is dropped by [`Action::Abandon`] says nothing
     /// more.
     Closed {
@@ -88,4 +100,29 @@ pub enum Notice {
         /// Whether the close handshake was completed.
         clean: bool,
     },
+}
+
+impl Notice {
+    /// What is told of something that a stream tells.
+    pub(crate) fn of(told: stream::Action<Action>, stream: &Stream) -> Option<Notice> {
+        match told {
+            stream::Action::Failed { epoch, failure, fault } => {
+                let location = stream.response(epoch).and_then(|head| head.text("location"));
+                let detail = match (fault, location) {
+                    (Fault::Status(_), Some(location)) => format!("{fault}, Location: {location}"),
+                    _ => fault.to_string(),
+                };
+                Some(Notice::Failed { epoch, failure, detail })
+            }
+            stream::Action::Opened { epoch } => Some(Notice::Opened { epoch }),
+            stream::Action::Violated { epoch, error } => Some(Notice::Violated { epoch, error }),
+            stream::Action::Closed { epoch, code, clean } => {
+                Some(Notice::Closed { epoch, code, reason: stream.reason(epoch).into(), clean })
+            }
+            stream::Action::Tell(action) => Some(Notice::Action(action)),
+            stream::Action::Connect { .. }
+            | stream::Action::Shutdown { .. }
+            | stream::Action::Disconnect { .. } => None,
+        }
+    }
 }

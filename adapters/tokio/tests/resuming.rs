@@ -28,7 +28,9 @@ async fn all_have(served: &mut Served, rig: &mut Rig, numbers: std::ops::Range<u
 
 #[tokio::test]
 async fn what_was_under_way_when_a_socket_was_cut_arrives_once() {
-    let (mut served, relay, mut rig) = line(quick_native()).await;
+    let mut config = quick_native();
+    config.outbox.policy = everlink::outbox::Policy::Refuse;
+    let (mut served, relay, mut rig) = line(config).await;
     let mut receipts = Vec::new();
     for round in 0..10 {
         for number in round * 20..round * 20 + 20 {
@@ -163,7 +165,7 @@ async fn a_token_that_is_wrong_or_of_someone_else_resumes_nothing() {
 #[tokio::test]
 async fn a_session_that_is_away_for_too_long_ends_and_its_messages_are_settled() {
     let mut options = brisk();
-    options.config.acceptor.sessions.keep = ms(100);
+    options.config.acceptor.sessions.keep = ms(3000);
     let mut served = Served::new(options).await;
     let mut ann = Hand::connect(&served.url()).await;
     ann.hello(1, b"", b"ann").await;

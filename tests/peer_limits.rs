@@ -124,7 +124,7 @@ fn a_client_that_has_done_its_job_leaves_nothing_behind() {
     frame.extend(encode(&[Envelope::Goodbye(goodbye), Envelope::Message { kind: Kind::Text, data: b"?" }]));
     server.seen();
     server.frame(1, &frame);
-    assert_eq!(server.seen(), ["ann: the last word", "ann ends", "1: ack 1"], "it hears what has arrived");
+    assert_eq!(server.seen(), ["ann: the last word", "1: ack 1", "ann ends"], "it hears what has arrived");
     assert!(server.sessions.is_empty());
     server.pass_until(5_000);
     assert_eq!(server.seen(), ["1: abandon"], "it did not close in time");

@@ -55,7 +55,7 @@ fn who_does_not_keep_up_is_let_go_with_a_code_that_says_so() {
     assert_eq!(refused.reason, RefusedReason::Full);
     assert_eq!(
         server.seen(),
-        ["ann ends", "1: goodbye 4103, retry 0, attempt 0, \"too slow\"", "1: close 4103"]
+        ["1: goodbye 4103, retry 0, attempt 0, \"too slow\"", "1: close 4103", "ann ends"]
     );
     assert_eq!((server.ended(Outcome::InDoubt), server.ended(Outcome::Stopped)), (1, 1));
     assert_eq!((server.sessions.room(), server.sessions.len()), (4096, 0));

@@ -25,6 +25,29 @@ fn the_newer_hello_takes_the_session_and_the_old_socket_is_told() {
 }
 
 #[test]
+fn whoever_carries_the_old_socket_finds_out_by_itself() {
+    let (mut server, mut client) = connected("ann", |_| ());
+    let mut connection =
+        everlink::peer::Connection::new(&server.sessions.config().acceptor, server.now, sessions::epoch(99));
+    let hello = client.hello();
+    let event = everlink::link::Event::Frame { kind: Kind::Binary, data: &hello };
+    assert!(matches!(
+        connection.handle(&mut server.sessions, server.now, event),
+        everlink::peer::Heard::Question(_)
+    ));
+    let who = server.principal("ann");
+    let secret = everlink::acceptor::Secret::new([9; 16]);
+    connection.admit(&mut server.sessions, server.now, who, secret, |_| ()).unwrap();
+    server.adopt(connection);
+    let seen = server.seen();
+    assert_eq!(
+        seen,
+        [SUPERSEDED, "1: close 4100", "99: welcome resumed, received 0, from 0"],
+        "nobody told it"
+    );
+}
+
+#[test]
 fn what_the_old_socket_still_delivers_is_ignored() {
     let (mut server, mut client) = connected("ann", |_| ());
     client.queue("one");

@@ -165,7 +165,7 @@ fn a_client_may_show_other_credentials_and_be_let_go() {
     server.sessions.peer(id).unwrap().end(server.now, code::EXPIRED, Duration::ZERO);
     assert_eq!(
         server.seen(),
-        ["ann ends", "1: goodbye 4104, retry 0, attempt 0, \"credentials have expired\"", "1: close 4104"]
+        ["1: goodbye 4104, retry 0, attempt 0, \"credentials have expired\"", "1: close 4104", "ann ends"]
     );
 }
 

@@ -20,7 +20,9 @@ pub mod link_ops;
 mod memory;
 mod native;
 mod outbox;
+mod peer_ops;
 mod serial;
+pub mod sessions;
 mod trace;
 mod wire;
 mod ws_decode;
@@ -34,6 +36,7 @@ pub use json::json;
 pub use link_ops::link_ops;
 pub use native::native;
 pub use outbox::outbox;
+pub use peer_ops::peer_ops;
 pub use serial::serial;
 pub use trace::trace;
 pub use wire::wire;
@@ -47,12 +50,13 @@ pub use ws_tungstenite::ws_tungstenite;
 pub type Body = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Body); 13] = [
+pub const TARGETS: [(&str, Body); 14] = [
     ("config", config),
     ("json", json),
     ("link_ops", link_ops),
     ("native", native),
     ("outbox", outbox),
+    ("peer_ops", peer_ops),
     ("serial", serial),
     ("trace", trace),
     ("wire", wire),

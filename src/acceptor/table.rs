@@ -312,14 +312,18 @@ impl<V, T: Seats<V>> Table<V, T> {
         }
     }
 
-    /// Nobody comes back to the session, on a socket or not: no token opens it any more, and it is [expired](Table::expired).
-    pub fn retire(&mut self, now: Instant, id: SessionId) {
-        self.unlink(id);
-        if self.leave_socket(id, Stage::Over, now)
-            && let Some(seat) = self.of_mut(id)
-        {
+    /// No token opens the session any more.
+    pub fn shut(&mut self, id: SessionId) {
+        if let Some(seat) = self.of_mut(id) {
             seat.lock.shut();
         }
+    }
+
+    /// Nobody comes back to the session, on a socket or not: it is [shut](Table::shut), and [expired](Table::expired).
+    pub fn retire(&mut self, now: Instant, id: SessionId) {
+        self.shut(id);
+        self.unlink(id);
+        self.leave_socket(id, Stage::Over, now);
     }
 
     /// Whether it was [retired](Table::retire).

@@ -36,6 +36,8 @@ pub(super) enum Socket {
         parted: Parted,
         /// Whether the client is still to hear of what has come.
         ack: bool,
+        /// Whether the session ends with it.
+        over: bool,
     },
 }
 
@@ -43,7 +45,7 @@ impl Socket {
     /// A socket that was let go, and how; `counts` are those of its session, as long as that is on no other socket.
     pub(super) fn released(&self, counts: Option<&delivery::Counts>) -> Option<(Epoch, Parting)> {
         match self {
-            Socket::Released { epoch, parted, ack } => {
+            Socket::Released { epoch, parted, ack, .. } => {
                 let received = counts.filter(|_| *ack).map(delivery::Counts::received);
                 Some((*epoch, parted.parting(received)))
             }

@@ -32,6 +32,15 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
 
     pub(super) fn socket<'f>(&mut self, epoch: Epoch, event: Event<'f>) -> (Deliveries<'f>, Fate) {
         let now = self.now;
+        if let Socket::Released { epoch: released, over, .. } = self.core.socket
+            && released == epoch
+        {
+            let gone = matches!(event, Event::Closed(_) | Event::Failed(_));
+            if gone {
+                self.core.socket = Socket::None;
+            }
+            return (Deliveries::NONE, if gone && over { Fate::Over } else { Fate::Stays });
+        }
         let Some(open) = self.open(epoch) else {
             self.counts.stale_inputs += 1;
             return (Deliveries::NONE, Fate::Stays);
@@ -95,6 +104,7 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
                 Step::Control(Envelope::Goodbye(goodbye)) => {
                     parted = Some(Parted::Leaving);
                     if goodbye.code == code::NORMAL {
+                        self.counts.ended += 1;
                         fate = Fate::Over;
                     }
                 }
@@ -151,7 +161,7 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
             let counts = &mut self.core.session.counts;
             let ack = counts.ack(None) == Some(counts.received());
             self.detach();
-            self.core.socket = Socket::Released { epoch, parted, ack };
+            self.core.socket = Socket::Released { epoch, parted, ack, over: false };
         }
     }
 
@@ -174,6 +184,7 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
         let full = matches!(&result, Err(refused) if refused.reason == RefusedReason::Full);
         if full && self.config.slow == Slow::Close {
             self.counts.too_slow += 1;
+            self.counts.ended += 1;
             self.release(Parted::told(code::TOO_SLOW, core::time::Duration::ZERO));
             return (result, Fate::Over);
         }

@@ -13,7 +13,7 @@
 //! or not.
 //!
 //! It has one socket at most. What takes its place goes through the door: a newer hello is admitted by the acceptor of its own socket,
-//! and the old socket's acceptor gets it back.
+//! and the old socket's acceptor gets it back. [`Connection`] is both, for whoever carries one socket: acceptor, peer, acceptor.
 //!
 //! ```
 //! use everlink::acceptor::{Acceptor, Principal, Secret};
@@ -54,6 +54,7 @@
 //! ```
 
 mod config;
+mod connection;
 mod core;
 mod machine;
 mod outputs;
@@ -64,6 +65,7 @@ use ::core::time::Duration;
 
 pub use self::core::Core;
 pub use config::{Config, Heartbeat, Slow};
+pub use connection::{Connection, ConnectionAction, ConnectionNext, Heard};
 pub use sessions::{Admitted, Counts, Sessions, Storage};
 
 use self::core::{Parted, Socket};
@@ -73,9 +75,7 @@ use crate::outbox::{self, Message, MessageId, Refused, RefusedReason, Settlement
 pub use crate::session::{Deliveries, Delivery};
 use crate::time::Instant;
 use crate::wire::Frame;
-use crate::wire::native::Token;
 use machine::{Fate, Machine};
-use outputs::Lent;
 
 /// Something that happened to a client. Handling it never fails; what is hostile, late or stale is counted and ignored, or
 /// closes the socket.
@@ -126,8 +126,6 @@ pub enum Action {
 pub enum Told {
     /// A message of this session came to its end.
     Settled(SessionId, Settlement),
-    /// A socket that this session had last, and that has not been [released](Action::Release) yet.
-    Released(SessionId, Epoch, Parting),
     /// The session is no more.
     Ended(SessionId),
 }
@@ -180,7 +178,11 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
     pub fn poll(&mut self) -> Next {
         let renewal = self.renewal();
+        let over = matches!(self.core(), Some(Core { socket: Socket::Released { over: true, .. }, .. }));
         if let Some(action) = self.machine().and_then(|mut machine| machine.next(renewal)) {
+            if over {
+                self.sessions.note(self.session, Fate::Over);
+            }
             return Next::Do(action);
         }
         self.deadline().map_or(Next::Idle, Next::Wait)
@@ -202,10 +204,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls
     /// it after [`Action::Flush`] as long as its socket takes frames.
     pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
-        let token = self.sessions.table.token(self.session);
-        let token = token.as_ref().map_or(Token::NONE, |token| token.lend());
-        let lent = Lent { number: self.session.number(), token };
-        self.machine()?.pull(epoch, &lent)
+        self.sessions.pull(self.session, epoch)
     }
 
     /// Accepts a message at `now`, to be sent as soon as the client is there and has room.
@@ -255,6 +254,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     fn part(&mut self, now: Instant, code: u16, retry_after: Duration, fate: Fate) {
         self.sessions.pass(now);
         if let Some(mut machine) = self.machine() {
+            machine.counts.ended += u64::from(fate == Fate::Over);
             machine.release(Parted::by_application(code, retry_after));
         }
         self.sessions.note(self.session, fate);
@@ -290,7 +290,6 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     }
 
     fn machine(&mut self) -> Option<Machine<'_, P, S>> {
-        let Sessions { config, now, table, arena, counts, .. } = &mut *self.sessions;
-        Some(Machine { now: *now, config, core: table.get_mut(self.session)?, arena, counts })
+        self.sessions.machine(self.session)
     }
 }

@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use super::config::Config;
 use super::core::{Core, Flags, Open, Parted, Socket};
-use super::machine::Fate;
+use super::machine::{Fate, Machine};
+use super::outputs::Lent;
 use super::{Peer, Told};
 use crate::acceptor::{self, Acceptor, Arrival, Parting, Principal, Seats, Secret, SessionId, Table};
 use crate::delivery::Refusal;
@@ -13,7 +14,8 @@ use crate::error::ConfigError;
 use crate::link::Epoch;
 use crate::outbox::{self, Arena, Slots};
 use crate::time::Instant;
-use crate::wire::native::{Goodbye, code};
+use crate::wire::Frame;
+use crate::wire::native::{Goodbye, Token, code};
 
 /// What the seats of a table of sessions are made of where nothing else is said.
 pub type Storage = acceptor::Storage<Core>;
@@ -175,11 +177,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         let open = Open::new(&config.delivery, now, arrival.epoch, arrival.announced, resumed);
         let old = core::mem::replace(&mut core.socket, Socket::Open(open));
         let superseded = match &old {
-            Socket::Open(old) => {
-                let goodbye = acceptor::goodbye(code::SUPERSEDED, Duration::ZERO, "on another socket");
-                let goodbye = Goodbye { attempt: arrival.greeting.attempt, ..goodbye };
-                Some((old.epoch, Parting::Say { ack: None, goodbye }))
-            }
+            Socket::Open(old) => Some((old.epoch, superseded(arrival.greeting.attempt))),
             Socket::Released { .. } => old.released(None),
             Socket::None => None,
         };
@@ -230,6 +228,18 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         };
         self.counts.opened += 1;
         Ok(Admitted { session, resumed: false, replaced: None, superseded: None })
+    }
+
+    pub(super) fn machine(&mut self, session: SessionId) -> Option<Machine<'_, P, S>> {
+        let Sessions { config, now, table, arena, counts, .. } = self;
+        Some(Machine { now: *now, config, core: table.get_mut(session)?, arena, counts })
+    }
+
+    /// [`Peer::pull`], for the frame to live as long as the sessions are lent.
+    pub(super) fn pull(&mut self, session: SessionId, epoch: Epoch) -> Option<Frame<'_>> {
+        let token = self.table.token(session);
+        let token = token.as_ref().map_or(Token::NONE, |token| token.lend());
+        self.machine(session)?.pull(epoch, &Lent { number: session.number(), token })
     }
 
     /// A client, to be told what its socket does and to be sent messages; `None` if the session has ended.
@@ -330,33 +340,52 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         self.now = self.now.max(now);
     }
 
+    /// How this socket is to be let go if the session has another one, or is no more; `None` as long as it has this one, or says
+    /// itself how it lets it go.
+    pub(super) fn lost(&self, id: SessionId, epoch: Epoch) -> Option<Parting> {
+        let Some(core) = self.table.get(id) else { return Some(Parting::Abandon) };
+        match &core.socket {
+            Socket::Open(open) if open.epoch == epoch => None,
+            Socket::Released { epoch: released, .. } if *released == epoch => None,
+            Socket::Open(_) | Socket::Released { .. } | Socket::None => {
+                Some(superseded(core.session.counts.attempt()))
+            }
+        }
+    }
+
     /// What a peer went through shows in the table.
     pub(super) fn note(&mut self, id: SessionId, fate: Fate) {
-        match (fate, self.table.get(id)) {
-            (Fate::Over, _) => {
-                self.counts.ended += 1;
-                self.table.retire(self.now, id);
+        let now = self.now;
+        let Some(core) = self.table.get_mut(id) else { return };
+        match (fate, &mut core.socket) {
+            (Fate::Stays, Socket::Open(_)) => {}
+            (Fate::Stays, Socket::Released { .. } | Socket::None) => self.table.detach(now, id),
+            (Fate::Over, Socket::Released { over, .. }) => {
+                // Who carries the socket is to find the session, and so why it ends.
+                *over = true;
+                self.table.detach(now, id);
+                self.table.shut(id);
             }
-            (Fate::Stays, Some(Core { socket: Socket::None | Socket::Released { .. }, .. })) => {
-                self.table.detach(self.now, id);
-            }
-            (Fate::Stays, Some(Core { socket: Socket::Open(_), .. }) | None) => {}
+            (Fate::Over, Socket::Open(_) | Socket::None) => self.table.retire(now, id),
         }
     }
 
     /// The session ends: what it still has is settled, and all of it given back.
     fn bury(&mut self, id: SessionId, mut told: impl FnMut(Told)) {
-        let Some(Core { mut session, socket }) = self.table.remove(id) else { return };
+        let Some(Core { mut session, .. }) = self.table.remove(id) else { return };
         session.outbox.doubt(&mut self.arena);
         session.outbox.stop(&mut self.arena);
         while let Some(settlement) = session.outbox.next_settlement(&mut self.arena) {
             told(Told::Settled(id, settlement));
         }
-        if let Some((epoch, parting)) = socket.released(Some(&session.counts)) {
-            told(Told::Released(id, epoch, parting));
-        }
         told(Told::Ended(id));
     }
+}
+
+/// Another socket has the session, whose hello had this attempt.
+fn superseded(attempt: u32) -> Parting {
+    let goodbye = acceptor::goodbye(code::SUPERSEDED, Duration::ZERO, "on another socket");
+    Parting::Say { ack: None, goodbye: Goodbye { attempt, ..goodbye } }
 }
 
 impl Counts {

@@ -7,11 +7,21 @@ use crate::wire::native::{Channel, Credentials, Envelope, Goodbye, Health, Item,
 /// else.
 #[derive(Clone, Debug)]
 pub struct Deliveries<'f> {
-    message: Option<(Kind, &'f [u8])>,
-    /// Envelopes that are known to be good.
-    frame: &'f [u8],
-    /// How many of those that count the application has already.
-    repeats: u32,
+    data: &'f [u8],
+    form: Form,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Form {
+    /// The data is nothing any more.
+    Empty,
+    /// It is one message.
+    Message(Kind),
+    /// It is envelopes that are known to be good.
+    Envelopes {
+        /// How many of those that count the application has already.
+        repeats: u32,
+    },
 }
 
 /// One thing for the application. On the raw wire there are only messages.
@@ -111,17 +121,18 @@ static GOOD: Limits = Limits { envelope: u32::MAX, name: u8::MAX, credentials: u
 
 impl<'f> Deliveries<'f> {
     /// Nothing.
-    pub(crate) const NONE: Deliveries<'static> = Deliveries { message: None, frame: &[], repeats: 0 };
+    pub(crate) const NONE: Deliveries<'static> = Deliveries { data: &[], form: Form::Empty };
 
     /// One message, as it came.
     #[inline]
     pub(crate) const fn message(kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
-        Deliveries { message: Some((kind, data)), frame: &[], repeats: 0 }
+        Deliveries { data, form: Form::Message(kind) }
     }
 
     /// What these envelopes hold, without the first `repeats` that count.
-    pub(crate) const fn of(frame: &'f [u8], repeats: u32) -> Deliveries<'f> {
-        Deliveries { message: None, frame, repeats }
+    #[inline]
+    pub(crate) const fn envelopes(data: &'f [u8], repeats: u32) -> Deliveries<'f> {
+        Deliveries { data, form: Form::Envelopes { repeats } }
     }
 }
 
@@ -130,29 +141,34 @@ impl<'f> Iterator for Deliveries<'f> {
 
     #[inline]
     fn next(&mut self) -> Option<Delivery<'f>> {
-        if let Some((kind, data)) = self.message.take() {
-            return Some(Delivery::Message { kind, data });
+        match self.form {
+            Form::Empty => None,
+            Form::Message(kind) => {
+                self.form = Form::Empty;
+                Some(Delivery::Message { kind, data: self.data })
+            }
+            Form::Envelopes { repeats } => self.envelope(repeats),
         }
-        if self.frame.is_empty() { None } else { self.envelope() }
     }
 }
 
 impl core::iter::FusedIterator for Deliveries<'_> {}
 
 impl<'f> Deliveries<'f> {
-    fn envelope(&mut self) -> Option<Delivery<'f>> {
-        let mut reader = Reader::new(self.frame, &GOOD);
+    fn envelope(&mut self, mut repeats: u32) -> Option<Delivery<'f>> {
+        let mut reader = Reader::new(self.data, &GOOD);
         let delivery = loop {
             let Some(Ok(item)) = reader.next() else { break None };
-            if item.counts() && self.repeats > 0 {
-                self.repeats -= 1;
+            if item.counts() && repeats > 0 {
+                repeats -= 1;
             } else if let Item::Envelope(envelope) = item
                 && let Some(delivery) = delivery(envelope)
             {
                 break Some(delivery);
             }
         };
-        self.frame = self.frame.get(reader.byte()..).unwrap_or_default();
+        self.data = self.data.get(reader.byte()..).unwrap_or_default();
+        self.form = Form::Envelopes { repeats };
         delivery
     }
 }

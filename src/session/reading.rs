@@ -133,7 +133,7 @@ impl<'f, 'l> Reading<'f, 'l> {
 
     /// What was read so far, for the application.
     pub(crate) fn deliveries(&self) -> Deliveries<'f> {
-        Deliveries::of(self.frame.get(..self.good).unwrap_or_default(), self.news.repeats)
+        Deliveries::envelopes(self.frame.get(..self.good).unwrap_or_default(), self.news.repeats)
     }
 }
 

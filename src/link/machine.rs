@@ -10,9 +10,9 @@ use super::input::{Epoch, Event, Input};
 use super::socket::{Closing, Farewell, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
 use super::{Core, Deliveries};
-use crate::outbox::{Arena, Slots};
+use crate::outbox::{Arena, Kind, Slots};
 use crate::time::Instant;
-use crate::wire::Incoming;
+use crate::wire::{Incoming, Wire};
 
 /// The code of a normal close (RFC 6455, section 7.4.1).
 const NORMAL: u16 = 1000;
@@ -25,14 +25,19 @@ pub(super) struct Machine<'a, P, S> {
 }
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
+    #[inline]
     pub(super) fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
-        let now = self.core.now.max(now);
-        self.core.now = now;
+        self.core.now = self.core.now.max(now);
         if let Input::Socket(epoch, event) = &input
             && let Some(deliveries) = self.routine(*epoch, event)
         {
             return deliveries;
         }
+        self.handle_at_length(input)
+    }
+
+    fn handle_at_length<'f>(&mut self, input: Input<'f>) -> Deliveries<'f> {
+        let now = self.core.now;
         let late = match self.core.rest.take() {
             // The true deadline is not before this one.
             Some(Next::Wait(at)) if now.since(at) <= self.config.suspended_after => false,
@@ -66,11 +71,24 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 
     /// What comes in on a socket that is well, before anything is due: it lets timers fire later and changes no output, so
     /// what `poll` answered last still holds (as a time at which to look again).
+    #[inline]
     fn routine<'f>(&mut self, epoch: Epoch, event: &Event<'f>) -> Option<Deliveries<'f>> {
         let Some(Next::Wait(at)) = self.core.rest else { return None };
-        let message = match *event {
-            Event::Received(_) => None,
-            Event::Frame { kind, data } => Some((kind, data)),
+        let Phase::Open(socket) = &mut self.core.phase else { return None };
+        let now = self.core.now;
+        if now >= at || socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() {
+            return None;
+        }
+        let deliveries = match *event {
+            Event::Received(_) => Deliveries::NONE,
+            Event::Frame { kind, data } => match &self.config.wire {
+                Wire::Raw(raw) if raw.classify(self.config.heartbeat.mode, data) == Incoming::Message => {
+                    self.core.metrics.received(data.len());
+                    Deliveries::message(kind, data)
+                }
+                Wire::Raw(_) => return None,
+                Wire::Native(_) => return self.routine_envelopes(epoch, kind, data),
+            },
             Event::Failed(_)
             | Event::Opened
             | Event::Ping
@@ -82,31 +100,21 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             | Event::Violation(_)
             | Event::Closed(_) => return None,
         };
-        let (now, heartbeat) = (self.core.now, &self.config.heartbeat);
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
-        let routine = socket.epoch == epoch && socket.heard && socket.overdue == 0;
-        if now >= at || !routine || socket.heartbeat.is_awaiting() {
+        socket.heartbeat.received(&self.config.heartbeat, now);
+        Some(deliveries)
+    }
+
+    /// The same for a frame of the native wire, which may turn out to be no routine after all.
+    fn routine_envelopes<'f>(&mut self, epoch: Epoch, kind: Kind, data: &'f [u8]) -> Option<Deliveries<'f>> {
+        if matches!(&self.core.phase, Phase::Open(socket) if socket.is_suspect()) {
             return None;
         }
-        if let Some((kind, data)) = message
-            && self.is_native()
-        {
-            let (deliveries, quiet) = self.envelopes(epoch, kind, data);
-            if !quiet {
-                self.core.rest = None;
-                self.fire();
-            }
-            return Some(deliveries);
+        let (deliveries, quiet) = self.envelopes(epoch, kind, data);
+        if !quiet {
+            self.core.rest = None;
+            self.fire();
         }
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
-        if let Some((_, data)) = message {
-            if self.config.wire.classify(heartbeat.mode, data) != Incoming::Message {
-                return None;
-            }
-            self.core.metrics.received(data.len());
-        }
-        socket.heartbeat.received(heartbeat, now);
-        Some(message.map_or(Deliveries::NONE, |(kind, data)| Deliveries::message(kind, data)))
+        Some(deliveries)
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -177,9 +177,13 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
 
     /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
     pub fn poll(&mut self) -> Next {
-        if let Some(rest) = self.core.rest {
-            return rest;
+        match self.core.rest {
+            Some(rest) => rest,
+            None => self.look(),
         }
+    }
+
+    fn look(&mut self) -> Next {
         let mut outputs =
             outputs::Outputs { config: &self.config, core: &mut self.core, arena: &mut self.arena };
         if let Some(action) = outputs.next() {

@@ -37,26 +37,25 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     }
 
     fn flush(&mut self) -> Option<Action> {
-        let health = self.core.health().state;
-        let core = &mut *self.core;
-        let Phase::Open(socket) = &mut core.phase else { return None };
+        let core = &*self.core;
+        let Phase::Open(socket) = &core.phase else { return None };
         if !core.online || socket.flush == Flush::Asked {
             return None;
         }
-        let well = socket.is_well();
         let wants = match &socket.attachment {
-            None => well && core.session.outbox.queued() > 0,
+            None => core.session.outbox.queued() > 0 && socket.is_well(),
             Some(attachment) => {
                 let (now, config) = (core.now, &self.config.delivery);
                 let cx = Context { now, config, durable: core.durable.as_ref() };
                 core.renewing
-                    || socket.told_health != health
-                    || core.session.wants_to_send(&cx, attachment, self.arena, well)
+                    || core.has_news_of_health()
+                    || core.session.wants_to_send(&cx, attachment, self.arena, socket.is_well())
             }
         };
         if !wants {
             return None;
         }
+        let Phase::Open(socket) = &mut self.core.phase else { return None };
         socket.flush = Flush::Asked;
         Some(Action::Flush { epoch: socket.epoch })
     }
@@ -96,7 +95,6 @@ impl Core {
     }
 
     fn hello_flush(&mut self) -> Option<Action> {
-        self.session.counts.greeting(self.durable.as_ref())?;
         let opening = match (&mut self.phase, &mut self.other) {
             (Phase::Opening(opening), _) | (_, Other::Candidate(Candidacy::Opening(opening))) => opening,
             _ => return None,
@@ -104,6 +102,7 @@ impl Core {
         if opening.hello != Hello::Due(Flush::Ready) {
             return None;
         }
+        self.session.counts.greeting(self.durable.as_ref())?;
         opening.hello = Hello::Due(Flush::Asked);
         Some(Action::Flush { epoch: opening.epoch })
     }
@@ -213,9 +212,10 @@ impl Core {
                     if !socket.stalled && !self.is_drained() {
                         timer(socket.progress + config.stall_after, Wake::Stall);
                     }
-                    let timeout = self.ack_timeout(config, socket);
-                    let next = socket.attachment.as_ref().and_then(|it| it.next(self.now, timeout));
-                    if let Some((at, why)) = next {
+                    if let Some(attachment) = &socket.attachment
+                        && let Some((at, why)) =
+                            attachment.next(self.now, || self.ack_timeout(config, socket))
+                    {
                         timer(at, if why == Timer::Ack { Wake::Ack } else { Wake::Overdue });
                     }
                 }

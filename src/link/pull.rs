@@ -52,7 +52,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     fn pull_native(&mut self, epoch: Epoch, limits: &Limits) -> Option<Frame<'_>> {
         let (core, config) = (&mut self.core, &self.config.delivery);
         let credentials = self.credentials.as_ref().map_or(Credentials::NONE, Secret::lend);
-        let health = core.health();
+        let health = core.has_news_of_health().then(|| core.health());
         let drained = core.is_drained();
         let (now, may) = (core.now, core.online);
         match &mut core.phase {
@@ -66,7 +66,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
                         socket.handed += frame.payload().len() as u64;
                         return Some(frame);
                     }
-                    if socket.told_health != health.state {
+                    if let Some(health) = health {
                         socket.told_health = health.state;
                         frame.put(&Envelope::Health(health));
                     }
@@ -143,19 +143,25 @@ impl Core {
         Some(frame)
     }
 
+    /// Whether the other end was told otherwise of how this one is.
+    pub(super) fn has_news_of_health(&self) -> bool {
+        matches!(&self.phase, Phase::Open(socket) if socket.told_health != self.condition(socket))
+    }
+
+    /// 0 for well, 1 for degraded.
+    fn condition(&self, socket: &Socket) -> u32 {
+        u32::from(socket.stalled || socket.overdue > 0 || self.quality.quality() >= Quality::Degraded)
+    }
+
     /// What the other end is told of how this one is.
-    pub(super) fn health(&self) -> Health {
+    fn health(&self) -> Health {
         let latency = self.quality.latency().map_or(0, |latency| micros(latency) / 1000);
-        Health {
-            state: match &self.phase {
-                Phase::Open(socket) => u32::from(
-                    socket.stalled || socket.overdue > 0 || self.quality.quality() >= Quality::Degraded,
-                ),
-                Phase::Opening(_) | Phase::Waiting(_) | Phase::Stopped | Phase::Failed(_) => 0,
-            },
-            queued: self.session.outbox.queued(),
-            latency: u32::try_from(latency).unwrap_or(u32::MAX),
-        }
+        let state = match &self.phase {
+            Phase::Open(socket) => self.condition(socket),
+            Phase::Opening(_) | Phase::Waiting(_) | Phase::Stopped | Phase::Failed(_) => 0,
+        };
+        let queued = self.session.outbox.queued();
+        Health { state, queued, latency: u32::try_from(latency).unwrap_or(u32::MAX) }
     }
 
     /// Whether all that was handed to the current socket has left it, as far as the adapter has said.

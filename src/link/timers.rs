@@ -103,17 +103,18 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     /// An acknowledgement that stays out is as suspicious as a pong that does, and several end the socket.
     fn fire_overdue(&mut self) {
         let Phase::Open(socket) = &self.core.phase else { return };
-        let timeout = self.core.ack_timeout(self.config, socket);
-        let Phase::Open(socket) = &mut self.core.phase else { return };
         let now = self.core.now;
+        let timeout = || self.core.ack_timeout(self.config, socket);
+        let overdue =
+            socket.attachment.as_ref().is_some_and(|attachment| attachment.is_overdue(now, timeout));
         // As long as the socket is full, what is to be acknowledged may still be on this side.
-        if socket.flush == Flush::Asked {
+        if !overdue || socket.flush == Flush::Asked {
             return;
         }
-        let Some(attachment) = socket.attachment.as_mut().filter(|it| it.is_overdue(now, timeout)) else {
-            return;
-        };
-        attachment.answered(now, true);
+        let Phase::Open(socket) = &mut self.core.phase else { return };
+        if let Some(attachment) = &mut socket.attachment {
+            attachment.answered(now, true);
+        }
         socket.overdue = socket.overdue.saturating_add(1);
         self.core.impatience = self.core.impatience.saturating_add(1);
         self.core.metrics.counts.overdue_acks += 1;

@@ -103,7 +103,7 @@ pub(super) fn wake<P, S: Slots<P>>(
     let Socket::Open(open) = &core.socket else { return expiry };
     let beat = open.beat_at(&config.heartbeat, now).map(|at| (at, Wake::Heartbeat));
     // What is due is there to be pulled.
-    let ack = open.attachment(now).next(now, config.delivery.ack_timeout);
+    let ack = open.attachment(now).next(now, || config.delivery.ack_timeout);
     let ack = ack.map(|(at, _)| (at, Wake::Ack)).filter(|_| !open.flags.has(Flags::WELCOME));
     let asked = open.flags.has(Flags::RENEWAL_ASKED | Flags::WELCOME);
     let renewal = renewal.filter(|_| !asked).map(|at| (at, Wake::Renewal));

@@ -115,14 +115,14 @@ impl Attachment {
     }
 
     /// Whether the other end owes an acknowledgement for longer than `timeout`.
-    pub(crate) fn is_overdue(&self, now: Instant, timeout: Duration) -> bool {
-        self.awaited_since.is_some_and(|since| since + timeout <= now)
+    pub(crate) fn is_overdue(&self, now: Instant, timeout: impl FnOnce() -> Duration) -> bool {
+        self.awaited_since.is_some_and(|since| since + timeout() <= now)
     }
 
     /// What comes first of what is not yet due at `now`: what is due is there to be pulled, or seen.
-    pub(crate) fn next(&self, now: Instant, timeout: Duration) -> Option<(Instant, Timer)> {
+    pub(crate) fn next(&self, now: Instant, timeout: impl FnOnce() -> Duration) -> Option<(Instant, Timer)> {
         let ack = self.ack_at.map(|at| (at, Timer::Ack));
-        let overdue = self.awaited_since.map(|since| (since + timeout, Timer::Overdue));
+        let overdue = self.awaited_since.map(|since| (since + timeout(), Timer::Overdue));
         ack.into_iter().chain(overdue).filter(|(at, _)| *at > now).min_by_key(|(at, _)| *at)
     }
 }

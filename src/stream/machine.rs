@@ -115,7 +115,7 @@ impl<B: Room> Stream<B> {
         let written = up.socket.written();
         // The last of an empty message adds nothing to the count.
         let more = mem::replace(&mut up.written, written) != written || whole;
-        let writable = up.full && up.socket.has_room(largest);
+        let writable = up.full && up.socket.takes(largest);
         up.full &= !writable;
         if more {
             drop(end.event(now, epoch, Event::Written(written)));

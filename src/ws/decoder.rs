@@ -123,7 +123,7 @@ impl Decoder {
         // What mostly comes is compiled into the caller.
         match self.usual(bytes) {
             Some((kind, mask, payload)) => {
-                let at = self.offset - payload.len() as u64;
+                let at = self.offset.saturating_sub(payload.len() as u64);
                 Decoder::whole(kind, mask, payload, at).map(Some).map_err(|error| self.fail(error))
             }
             None => {

@@ -2,6 +2,7 @@
 
 use super::{Last, Short, Stage, WebSocket};
 use crate::outbox::Kind;
+use crate::stream::ROOM;
 use crate::stream::compression::Compression;
 use crate::stream::masks::Masks;
 use crate::stream::outbound::{Outbound, Share};
@@ -170,13 +171,13 @@ impl<B: Room> WebSocket<B> {
     /// Answers a ping now, or as soon as there is room; of several that wait, the last (RFC 6455, section 5.5.3).
     #[cold]
     pub(super) fn pong(&mut self, ping: Short) {
-        self.last = Last::Nothing;
-        if let Some(frame) = Frame::pong(ping.get())
-            && let Err(SendError::NoRoom(_)) =
-                self.outbound.put(&mut self.encoder, &mut self.masks, frame, Share::Control)
-        {
-            self.last = Last::Ping(ping);
-        }
+        // A peer that pings and does not read gets no more of the memory than that.
+        let busy = self.outbound.len() >= ROOM;
+        let answered = Frame::pong(ping.get()).filter(|_| !busy).is_some_and(|frame| {
+            let put = self.outbound.put(&mut self.encoder, &mut self.masks, frame, Share::Control);
+            !matches!(put, Err(SendError::NoRoom(_)))
+        });
+        self.last = if answered { Last::Nothing } else { Last::Ping(ping) };
     }
 
     /// Says that this end closes, behind what was sent. Until the peer has answered, messages may still come.
@@ -218,6 +219,12 @@ impl<B: Room> WebSocket<B> {
     /// Takes back the messages that have not begun to leave. If one has, it must not be finished, and all is over.
     pub(in crate::stream) fn retract(&mut self) {
         self.broken |= !self.outbound.retract();
+    }
+
+    /// Whether it takes another frame of a link's, of up to so many bytes.
+    #[inline]
+    pub(in crate::stream) fn takes(&self, largest: usize) -> bool {
+        self.outbound.len() < ROOM && self.has_room(largest)
     }
 
     /// Writes a message that was pulled from a link; `false` if it finds no room.

@@ -72,7 +72,7 @@ impl Compressor {
         let starting = mem::take(&mut part.first);
         if starting {
             if matches!(self.stage, Stage::Compressing(_)) {
-                self.deflate = None; // the last message has no end, so the peer cannot know what the window has
+                self.abandon(); // the last message has no end, so the peer cannot know what the window has
             }
             let as_it_is = part.compressed || part.last && part.payload.len() < self.threshold;
             self.stage = if as_it_is {
@@ -93,7 +93,7 @@ impl Compressor {
                     let Piece { first, last, .. } = piece?;
                     return Some(Part { kind: part.kind, compressed: true, first, last, payload });
                 }
-                self.deflate = None; // the peer will never see what the window has
+                self.abandon();
                 self.stage = Stage::Passing;
             }
         }
@@ -163,8 +163,7 @@ impl Compressor {
             Stage::Compressing(Message { begun: message.begun || lent, held })
         };
         if done && !self.context.takeover {
-            // Only where all was written: what is pending, a reset would leave its place to for ever.
-            deflate.reset();
+            self.forget();
         }
         lent.then_some(Piece { first: !message.begun, last: done, length })
     }
@@ -174,6 +173,19 @@ impl Compressor {
     pub fn release(&mut self) {
         if self.stage == Stage::Between {
             self.deflate = None;
+        }
+    }
+
+    /// Forgets what was compressed, in the middle of a message. A reset will not do: at level 1 it leaves a block open
+    /// (zlib-rs 0.6.8), and a later message panics.
+    fn abandon(&mut self) {
+        self.deflate = None;
+    }
+
+    /// Forgets what was compressed, between messages, and keeps the memory.
+    fn forget(&mut self) {
+        if let Some(deflate) = &mut self.deflate {
+            deflate.reset();
         }
     }
 }

@@ -74,9 +74,9 @@
 //! # Features
 //!
 //! None changes behaviour; each adds. `alloc`: [`Link::new`](link::Link::new) makes its own slots. `std` (default): implies
-//! `alloc`; [`ws`] then asks the processor for its widest vectors (`everlink-mask`, `simdutf8`). `serde`: configuration,
-//! metrics, states and operations as data, and `trace`. `sim`: a virtual clock and a seeded network. `deflate`: compressed
-//! WebSocket messages, by option. `defmt`: formatting on
+//! `alloc`; [`ws`] then asks the processor for its widest vectors (`everlink-mask`, which has the only `unsafe` code of this
+//! project's libraries, and `simdutf8`). `serde`: configuration, metrics, states and operations as data, and `trace`. `sim`:
+//! a virtual clock and a seeded network. `deflate`: compressed WebSocket messages, by option. `defmt`: formatting on
 //! microcontrollers.
 #![no_std]
 // What a core that hostile peers talk to must not do; tests and adapters may.

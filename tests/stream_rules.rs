@@ -29,7 +29,7 @@ enum Step {
 }
 
 fn payload() -> impl Strategy<Value = Vec<u8>> {
-    prop_oneof![4 => vec(b'a'..b'z', 0..20), 1 => vec(b'a'..b'z', 100..400), 1 => vec(any::<u8>(), 0..8)]
+    prop_oneof![4 => vec(b'a'..=b'z', 0..20), 1 => vec(b'a'..=b'z', 100..400), 1 => vec(any::<u8>(), 0..8)]
 }
 
 fn said_by_a_server() -> impl Strategy<Value = Vec<u8>> {

@@ -207,7 +207,7 @@ pub mod x86 {
         if let Some(place) = bytes.first_chunk_mut() {
             store(place, first);
         }
-        if (bytes.len() - border) % WIDTH > 0 {
+        if !(bytes.len() - border).is_multiple_of(WIDTH) {
             check.before = four_before(bytes, bytes.len() - WIDTH, [0; 4]);
             check.push(last);
             if let Some(place) = bytes.last_chunk_mut() {

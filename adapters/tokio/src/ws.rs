@@ -166,7 +166,9 @@ pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
     let no_entropy = || Error::Unreachable(Failure::Credentials, "there is no source of random bytes".into());
     let secret = secret().ok_or_else(no_entropy)?;
     let socket = target
-        .request(|request| stream::WebSocket::client(options.memory(), &options.limits, request, secret))
+        .request(None, |request| {
+            stream::WebSocket::client(options.memory(), &options.limits, request, secret)
+        })
         .map_err(|(error, _)| Error::Handshake(Fault::Request(error)))?;
     let mut socket = WebSocket::new(bytes, socket, options);
     let fault = match socket.next().await {
@@ -349,6 +351,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
     #[must_use]
     pub fn ending(&self) -> (u16, bool) {
         (self.socket.closing().code(), self.socket.closing().is_clean())
+    }
+
+    /// What carries the bytes, and the WebSocket on it.
+    pub(crate) fn into_parts(self) -> (S, stream::WebSocket<Heap>) {
+        (self.bytes, self.socket)
     }
 
     /// What carries the bytes.

@@ -29,7 +29,7 @@ step_docs() { RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --all-f
 
 # Every subset of the core's features.
 step_features() {
-  local all=(alloc std serde sim defmt) subset mask bit
+  local all=(alloc std serde sim defmt deflate) subset mask bit
   for ((mask = 0; mask < 1 << ${#all[@]}; mask++)); do
     subset=()
     for bit in "${!all[@]}"; do
@@ -76,6 +76,7 @@ step_targets() {
   cross thumbv7em-none-eabihf core "${core[@]}" --no-default-features
   cross thumbv7em-none-eabihf core "${core[@]}" --no-default-features --features serde,defmt
   cross thumbv7em-none-eabihf core,alloc "${core[@]}" --no-default-features --features alloc
+  cross thumbv7em-none-eabihf core,alloc "${core[@]}" --no-default-features --features deflate
   cross wasm32-unknown-unknown std,panic_abort "${core[@]}"
 }
 

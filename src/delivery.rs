@@ -58,7 +58,7 @@
 mod config;
 mod durable;
 
-pub use config::Config;
+pub use config::{Config, InDoubt};
 pub use durable::{Durable, Marks};
 
 use core::fmt;
@@ -386,6 +386,23 @@ impl Counts {
         true
     }
 
+    /// Takes one of the messages back that the other end has not received and this socket has not had: the messages behind it move
+    /// up. Right after the session went on, when it is certain which these are. False if there is none, or some were handed over.
+    ///
+    /// What is stored tells of a message with this number; so nothing leaves until the state is stored anew.
+    pub const fn retract(&mut self, durable: Option<&mut Durable>) -> bool {
+        if self.unacknowledged == 0 || self.waiting < self.unacknowledged {
+            return false;
+        }
+        self.sent -= 1;
+        self.unacknowledged -= 1;
+        self.waiting -= 1;
+        if let Some(durable) = durable {
+            durable.restart();
+        }
+        true
+    }
+
     /// The next message in flight that the socket has not had goes to it now: first those of before it, then the new
     /// ones. False if there is none, or none that may leave.
     pub fn hand_over(&mut self, durable: Option<&Durable>) -> bool {
@@ -466,17 +483,26 @@ impl Counts {
     ///
     /// It goes in front of the envelope that it leaves with, in the same frame.
     pub fn ack(&mut self, durable: Option<&Durable>) -> Option<u64> {
-        let marks = self.safe(durable)?;
-        let come = self.received - u64::from(self.repeats);
-        let told = come.saturating_sub(u64::from(self.owed));
-        let total = come.min(marks.received);
-        if !self.may_send() || (total <= told && self.phase != Phase::Unconfirmed) {
-            return None;
-        }
+        let total = self.tells(durable)?;
         self.phase = Phase::Attached;
-        self.owed = u32::try_from(come - total).unwrap_or(u32::MAX);
+        self.owed = u32::try_from(self.come() - total).unwrap_or(u32::MAX);
         self.owed_kib = 0;
         Some(total)
+    }
+
+    /// What [`ack`](Counts::ack) would give.
+    #[must_use]
+    pub fn tells(&self, durable: Option<&Durable>) -> Option<u64> {
+        let marks = self.safe(durable)?;
+        let told = self.come().saturating_sub(u64::from(self.owed));
+        let total = self.come().min(marks.received);
+        let says_something = total > told || self.phase == Phase::Unconfirmed;
+        (self.may_send() && says_something).then_some(total)
+    }
+
+    /// How many have come on the current socket, those included that came on the ones before and do not come again.
+    pub(crate) const fn come(&self) -> u64 {
+        self.received - self.repeats as u64
     }
 
     /// How many messages are numbered and not acknowledged.

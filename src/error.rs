@@ -1,4 +1,4 @@
-//! What a caller can get wrong when it builds a machine.
+//! What a caller can get wrong: a configuration that cannot work, a buffer that is too short.
 
 use core::fmt;
 
@@ -45,3 +45,16 @@ impl fmt::Display for ConfigError {
 }
 
 impl core::error::Error for ConfigError {}
+
+/// The buffer is too short for what is to be written to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct NoRoom;
+
+impl fmt::Display for NoRoom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the buffer is too short")
+    }
+}
+
+impl core::error::Error for NoRoom {}

@@ -333,6 +333,11 @@ impl Heartbeat {
         self.last_nonce
     }
 
+    /// How long an answer may take.
+    pub(crate) fn patience(&self, config: &Config) -> Duration {
+        Duration::from_micros(self.timeout(config, false))
+    }
+
     /// How long an answer may take, in microseconds.
     fn timeout(&self, config: &Config, urgent: bool) -> u64 {
         let measured = self.rtt.timeout().filter(|_| config.adaptive && !self.congested);

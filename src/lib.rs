@@ -2,8 +2,8 @@
 //!
 //! A [`Link`](link::Link) is a state machine without I/O: it owns no clock, no socket, no thread and no global. You tell it
 //! what happened, and do what it asks. What is hard about staying connected is inside: noticing a dead link, deciding when
-//! to reconnect, keeping what was sent while offline, saying how good the link is. `everlink-tokio` drives it on tokio; for
-//! another runtime, write this loop:
+//! to reconnect, keeping what was sent while offline, saying how good the link is. For a runtime of your own,
+//! write this loop:
 //!
 //! ```
 //! use everlink::link::{Link, Next};
@@ -40,7 +40,11 @@
 //! # });
 //! ```
 //!
-//! That is all of the protocol between a link and its adapter. Time is what the inputs say it is ([`time`]), so all of it
+//! Where there is a WebSocket already, as in a browser, that is all of the protocol between a link and its adapter. Where there are
+//! only bytes (TCP, TLS), put a [`stream`] between: handshakes, frames, masks and close frames are then inside, too, and the loop
+//! connects, reads, writes and sleeps. `everlink-tokio` is that loop.
+//!
+//! Time is what the inputs say it is ([`time`]), so all of it
 //! can be tested without waiting: `examples/outage.rs` plays an outage of half a minute in no time.
 //!
 //! # Rules
@@ -59,9 +63,9 @@
 //!
 //! | floor | modules | what lives there |
 //! | --- | --- | --- |
-//! | machines | [`link`] | the client's end of a logical connection |
+//! | machines | [`link`], [`peer`], [`acceptor`], [`stream`] | the client's end of a logical connection, the server's, and its door; either over RFC 6455 over bytes |
 //! | wire | [`wire`], [`ws`] | what bytes mean: messages; and RFC 6455 itself |
-//! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`delivery`], [`metrics`] | one concern each, usable alone |
+//! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`delivery`], [`requests`], [`channels`], [`metrics`] | one concern each, usable alone |
 //! | ground | [`time`], [`rng`], [`error`] | |
 //! | beside | `trace`, `sim` | record and replay (feature `serde`); a simulated world for tests (feature `sim`) |
 //!
@@ -70,8 +74,9 @@
 //! # Features
 //!
 //! None changes behaviour; each adds. `alloc`: [`Link::new`](link::Link::new) makes its own slots. `std` (default): implies
-//! `alloc`; [`ws`] then asks the processor for its widest vectors (`everlink-mask`, `simdutf8`). `serde`: configuration,
-//! metrics, states and operations as data, and `trace`. `sim`: a virtual clock and a seeded network. `defmt`: formatting on
+//! `alloc`; [`ws`] then asks the processor for its widest vectors (`everlink-mask`, which has the only `unsafe` code of this
+//! project's libraries, and `simdutf8`). `serde`: configuration, metrics, states and operations as data, and `trace`. `sim`:
+//! a virtual clock and a seeded network. `deflate`: compressed WebSocket messages, by option. `defmt`: formatting on
 //! microcontrollers.
 #![no_std]
 // What a core that hostile peers talk to must not do; tests and adapters may.
@@ -94,7 +99,9 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+pub mod acceptor;
 pub mod backoff;
+pub mod channels;
 pub mod delivery;
 pub mod error;
 pub mod heartbeat;
@@ -103,10 +110,15 @@ mod human;
 pub mod link;
 pub mod metrics;
 pub mod outbox;
+pub mod peer;
 pub mod quality;
+pub mod requests;
 pub mod rng;
+mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod store;
+pub mod stream;
 pub mod time;
 #[cfg(feature = "serde")]
 pub mod trace;

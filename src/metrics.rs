@@ -105,6 +105,14 @@ pub struct Counts {
     pub stray_pongs: Counter,
     /// Times that a pong, or the server's own ping, was not there when it was due.
     pub missed_pongs: Counter,
+    /// Times that the server went on with the session on another socket.
+    pub resumptions: Counter,
+    /// Times that it began a new one.
+    pub sessions: Counter,
+    /// Messages that came again after a resumption, and were dropped.
+    pub repeats: Counter,
+    /// Times that an acknowledgement was not there when it was due.
+    pub overdue_acks: Counter,
     /// Messages settled as written, on a wire without acknowledgements.
     pub written: Counter,
     /// Messages settled as acknowledged.

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Decodes docs/protocol-vectors.txt with a decoder of its own, written from docs/protocol.md alone.
+"""Decodes docs/protocol-vectors.txt and docs/serial-vectors.txt with decoders of its own, written from docs/protocol.md alone.
 
-Each line is HEX, a tab, and what it means: envelopes joined by " | ", or "refused: WHY". Standard library only.
+Each line is HEX, a tab, and what it means: envelopes joined by " | ", or "refused: WHY"; for byte streams, who reads stands in
+front and events are joined. Standard library only.
 """
 
 import sys
+import zlib
 from pathlib import Path
 
 TAGS = {
@@ -166,20 +168,73 @@ def meaning(data):
     return " | ".join(parts)
 
 
-def main():
-    vectors = Path(__file__).resolve().parent.parent / "docs" / "protocol-vectors.txt"
-    count = wrong = 0
-    for line in vectors.read_text(encoding="utf-8").splitlines():
-        if not line or line.startswith("#"):
+BUFFER = 1024
+
+
+def unstuffed(packet):
+    """The bytes of a packet that came between two zeros."""
+    plain, at = b"", 0
+    while at < len(packet):
+        code = packet[at]
+        block = packet[at + 1 : at + code]
+        at += code
+        plain += block
+        if len(plain) > BUFFER:
+            raise Refused("too long")
+        if len(block) < code - 1:
+            raise Refused("truncated")
+        if code < 255 and at < len(packet):
+            plain += b"\0"
+    if len(plain) < 7:
+        raise Refused("truncated")
+    if zlib.crc32(plain[:-4]) != int.from_bytes(plain[-4:], "little"):
+        raise Refused("checksum")
+    return plain[0], int.from_bytes(plain[1:3], "little"), plain[3:-4]
+
+
+def stream_meaning(reader, data):
+    """What a stream means that ends with a zero."""
+    kind, _, mine = reader.partition(":")
+    current, expected = (int(mine), 0) if mine else (None, None)
+    events = []
+    for packet in filter(None, data.split(b"\0")):
+        try:
+            connection, number, frame = unstuffed(packet)
+        except Refused as why:
+            events.append("damaged: %s" % why)
             continue
-        hexes, _, expected = line.partition("\t")
-        count += 1
-        found = meaning(bytes.fromhex(hexes))
-        if found != expected:
-            wrong += 1
-            print("%s\n  expected %s\n  found    %s" % (hexes, expected, found))
-    print("%d vectors, %d wrong" % (count, wrong))
-    return 1 if wrong or not count else 0
+        shown = frame.hex() or "-"
+        if kind == "server" and number == 0:
+            current, expected = connection, 1
+            events.append("opened %d %s" % (connection, shown))
+        elif connection != current or expected is None:
+            events.append("stale %d" % connection)
+        elif number != expected:
+            events.append("gap %d %d" % (expected, number))
+            expected = None
+        else:
+            expected = 1 if number == 65535 else number + 1
+            events.append("frame " + shown)
+    return " | ".join(events)
+
+
+def lines(name):
+    path = Path(__file__).resolve().parent.parent / "docs" / name
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            yield line.partition("\t")[::2]
+
+
+def main():
+    checks = [(hexes, expected, meaning(bytes.fromhex(hexes))) for hexes, expected in lines("protocol-vectors.txt")]
+    for stream, expected in lines("serial-vectors.txt"):
+        reader, _, hexes = stream.partition(" ")
+        checks.append((stream, expected, stream_meaning(reader, bytes.fromhex(hexes))))
+    wrong = [check for check in checks if check[1] != check[2]]
+    for stream, expected, found in wrong:
+        print("%s\n  expected %s\n  found    %s" % (stream, expected, found))
+    print("%d vectors, %d wrong" % (len(checks), len(wrong)))
+    return 1 if wrong or len(checks) < 100 else 0
 
 
 if __name__ == "__main__":

@@ -109,6 +109,9 @@ fn nothing_can_be_smuggled_into_a_request() {
     {
         assert_eq!(wrong(Request { headers: &[(name, "x")], ..plain }), WriteError::HeaderReserved);
     }
+    for extensions in ["", ",", "a b", "a;", "a; b=", "a; b=\"c"] {
+        assert_eq!(wrong(Request { extensions: Some(extensions), ..plain }), WriteError::Extensions);
+    }
     for path in ["", "chat", "/a b", "/a#b", "/ä"] {
         assert_eq!(wrong(Request { path, ..plain }), WriteError::Path);
     }
@@ -140,12 +143,8 @@ fn the_response_of_the_rfc_is_accepted_and_what_follows_is_left() {
 
 #[test]
 fn names_and_tokens_are_known_in_any_case_and_among_others() {
-    let text = response(&[
-        "Upgrade: ",
-        "Connection: ",
-        "upgrade: other, WebSocket",
-        "connection: keep-alive, UPGRADE",
-    ]);
+    let text =
+        response(&["Upgrade:", "Connection: ", "upgrade: WebSocket", "connection: keep-alive, UPGRADE"]);
     accepted(&request(), &text.replace("Sec-WebSocket-Accept: ", "sec-websocket-ACCEPT:\t"));
 }
 
@@ -160,7 +159,12 @@ fn extra_headers_of_the_response_can_be_read() {
 #[test]
 fn a_response_without_the_upgrade_fails() {
     refused(&request(), &response(&["Upgrade:"]), Fault::Upgrade, None);
-    refused(&request(), &response(&["Upgrade: h2c"]), Fault::Upgrade, Some("Upgrade:"));
+    for upgrade in ["h2c", "h2c, websocket", "websocket, websocket", "websocket/13"] {
+        let text = response(&[&format!("Upgrade: {upgrade}")]);
+        refused(&request(), &text, Fault::Upgrade, Some("Upgrade:"));
+    }
+    let twice = response(&["upgrade: websocket"]);
+    refused(&request(), &twice, Fault::Duplicate, Some("upgrade:"));
     refused(&request(), &response(&["Connection:"]), Fault::Connection, None);
     refused(&request(), &response(&["Connection: close"]), Fault::Connection, Some("Connection:"));
 }

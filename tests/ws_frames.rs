@@ -357,7 +357,9 @@ fn a_frame_beyond_the_limit_is_refused_by_its_head() {
     assert_eq!(all(limited(limits.clone()), &frame(0x82, &[0; 1000])).1, None);
     let huge = [0x82, 127, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff];
     refuses(limited(limits.clone()), &huge, Violation::FrameTooBig(i64::MAX as u64), 1, 1009);
-    refuses(limited(limits), &frame(0x82, &[0; 1001])[..4], Violation::FrameTooBig(1001), 1, 1009);
+    refuses(limited(limits.clone()), &frame(0x82, &[0; 1001])[..4], Violation::FrameTooBig(1001), 1, 1009);
+    // Also if all of it is there.
+    refuses(limited(limits), &frame(0x82, &[0; 1001]), Violation::FrameTooBig(1001), 1, 1009);
 }
 
 #[test]
@@ -367,6 +369,7 @@ fn a_message_beyond_the_limit_is_refused_by_the_head_of_the_frame_that_exceeds_i
     assert_eq!(all(limited(limits.clone()), &fits).1, None);
     let bytes = [&frame(0x02, &[0; 600])[..], &frame(0x80, &[0; 401])[..4]].concat();
     refuses(limited(limits.clone()), &bytes, Violation::MessageTooBig(1001), 605, 1009);
+    refuses(limited(limits.clone()), &frame(0x82, &[0; 1001]), Violation::MessageTooBig(1001), 1, 1009);
     // Each message is counted by itself.
     assert_eq!(all(limited(limits), &[&fits[..], &fits].concat()).1, None);
 }

@@ -177,6 +177,57 @@ fn what_is_not_http_is_refused() {
 }
 
 #[test]
+fn what_a_server_will_not_or_cannot_serve_is_refused_with_a_status() {
+    for (status, reason) in [(401, "Unauthorized"), (403, "Forbidden"), (404, "Not Found"), (503, "Busy")] {
+        let mut out = [0; 256];
+        let refusal =
+            Refusal { headers: &[("Retry-After", "7")], body: b"why", ..Refusal::new(status, reason) };
+        let written = refusal.write(&mut out).unwrap();
+        assert_eq!(
+            str::from_utf8(&out[..written]).unwrap(),
+            format!(
+                "HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: 3\r\nRetry-After: 7\r\n\r\nwhy"
+            )
+        );
+        let mut reader = ResponseReader::new(&Key::new([0; 16]), HeadLimits::default());
+        let Ok(Some(Response::Refused(refused))) = reader.read(&Request::new("h", "/"), &out[..written])
+        else {
+            panic!("{status}")
+        };
+        assert_eq!((refused.status, refused.retry_after().unwrap().as_secs()), (status, 7));
+    }
+}
+
+#[test]
+fn lists_that_are_none_are_refused() {
+    let line = "Sec-WebSocket-Protocol:";
+    for list in ["chat room", "chat; q=1", "chat/2", "\"chat\"", ",", "caf\u{e9}"] {
+        refused(&request(&[&format!("{line} {list}")]), Fault::ProtocolList, Some(line), 400);
+    }
+    let line = "Sec-WebSocket-Extensions:";
+    for list in [
+        "x y",
+        "x;",
+        "x; ;y",
+        ";y",
+        "x; y=",
+        "x; y=\"\"",
+        "x; y=\"z",
+        "x; y=\"a b\"",
+        "x; y=z z",
+        "x; =z",
+        ",",
+        "x; y=\"z\\\"",
+        "x; y=\"z\"z",
+    ] {
+        refused(&request(&[&format!("{line} {list}")]), Fault::ExtensionList, Some(line), 400);
+    }
+    for list in ["x", "x;y", " x ; y = z , ,w;v=\"u\\t\";s", "a, b"] {
+        assert!(upgrade(&request(&[&format!("{line} {list}")])).extensions().count() > 0, "{list}");
+    }
+}
+
+#[test]
 fn a_head_without_end_is_given_up_at_the_limit() {
     let limits = HeadLimits { bytes: 256, fields: 8 };
     let endless = "GET / HTTP/1.1\r\nX: ".to_string() + &"y".repeat(300);

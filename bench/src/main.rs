@@ -8,6 +8,7 @@ mod instructions;
 mod link;
 mod measure;
 mod native;
+mod peer;
 mod plot;
 mod recovery;
 
@@ -34,8 +35,14 @@ enum What {
     },
     /// Encoding and decoding of the native wire.
     Native,
+    /// The server's end of sessions: memory, messages, reconnects.
+    Peer,
     /// The WebSocket codec, in nanoseconds a message, beside its peers.
-    Codec,
+    Codec {
+        /// Only the figures whose name contains this.
+        #[arg(default_value = "")]
+        only: String,
+    },
     /// What a server meets after an outage (simulated).
     Herd {
         /// Writes a plot to this SVG file.
@@ -58,10 +65,11 @@ enum What {
 
 fn main() {
     match Arguments::parse().what {
-        What::Codec => codec::run(),
+        What::Codec { only } => codec::run(&only),
         What::Instructions { step } => instructions::run(step),
         What::Link => link::run(),
         What::Native => native::run(),
+        What::Peer => peer::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
         What::Recovery { plot, scenario, seed } => {
             recovery::run(plot.as_deref(), scenario.as_deref(), seed);

@@ -19,46 +19,52 @@ fn lower_median(mut rounds: Vec<f64>) -> f64 {
     rounds[(rounds.len() - 1) / 2]
 }
 
-fn time(count: u64, step: &mut dyn FnMut()) -> Duration {
-    let start = cpu_time();
-    for _ in 0..count {
-        step();
-    }
-    cpu_time() - start
-}
-
 /// Nanoseconds of CPU for each of `count` repetitions of `step`, after one round to warm up.
 pub fn nanoseconds(count: u64, mut step: impl FnMut()) -> f64 {
-    let round = |_| time(count, &mut step).as_secs_f64() * 1e9 / count as f64;
+    let round = |_| {
+        let start = cpu_time();
+        (0..count).for_each(|_| step());
+        (cpu_time() - start).as_secs_f64() * 1e9 / count as f64
+    };
     lower_median((0..=ROUNDS).map(round).skip(1).collect())
 }
 
 /// One way to do what is measured.
 pub struct Contender<'a> {
     pub name: &'static str,
-    /// Does it once (to `messages` messages).
-    pub step: Box<dyn FnMut() + 'a>,
+    /// Does it so many times (each time to `messages` messages). The loop is inside, for a call through a pointer costs as much as
+    /// a short message.
+    repeat: Box<dyn FnMut(u64) + 'a>,
 }
 
 impl<'a> Contender<'a> {
-    pub fn new(name: &'static str, step: impl FnMut() + 'a) -> Contender<'a> {
-        Contender { name, step: Box::new(step) }
+    pub fn new(name: &'static str, mut step: impl FnMut() + 'a) -> Contender<'a> {
+        Contender { name, repeat: Box::new(move |count| (0..count).for_each(|_| step())) }
+    }
+
+    fn time(&mut self, count: u64) -> Duration {
+        let start = cpu_time();
+        (self.repeat)(count);
+        cpu_time() - start
+    }
+
+    /// How many times fill a round. Found by doubling: the first times are slow, while pages are mapped and caches cold.
+    fn count(&mut self) -> u64 {
+        let mut count = 1;
+        while self.time(count) < ROUND {
+            count *= 2;
+        }
+        count
     }
 }
 
 /// Nanoseconds of CPU for each message, for each contender: they take turns, so that what disturbs one disturbs all.
 pub fn interleaved(messages: usize, contenders: &mut [Contender<'_>]) -> Vec<f64> {
-    let counts: Vec<u64> = contenders
-        .iter_mut()
-        .map(|contender| {
-            let once = time(3, &mut contender.step) / 3;
-            (ROUND.as_nanos() / once.as_nanos().max(10)).max(1) as u64
-        })
-        .collect();
+    let counts: Vec<u64> = contenders.iter_mut().map(Contender::count).collect();
     let mut rounds = vec![Vec::new(); contenders.len()];
     for _ in 0..ROUNDS {
         for ((contender, &count), rounds) in contenders.iter_mut().zip(&counts).zip(&mut rounds) {
-            let seconds = time(count, &mut contender.step).as_secs_f64();
+            let seconds = contender.time(count).as_secs_f64();
             rounds.push(seconds * 1e9 / (count as f64 * messages as f64));
         }
     }

@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
 use crate::drawing;
-use crate::ledger::{Ledger, Outcome};
+use crate::ledger::Ledger;
 use crate::signals::Signals;
 use client::{CAN_SUSPEND, Client, Signal};
 use event::{Said, complaint};
@@ -64,7 +64,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// What to send: NDJSON with times in milliseconds in `t`, or any file of lines; it begins again when it ends
-    /// [default: a drawing with its timing, made by a program]
+    /// [default: a sketch of a cell, as recorded from a pen; from Wacom's universal-ink-library, Apache-2.0]
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
@@ -192,7 +192,7 @@ fn verdict(end: &End, ended: bool, record: &Record, ledger: &Ledger) -> anyhow::
         End::Interrupted => return Ok(ExitCode::from(INTERRUPTED)),
         End::ClientEnded => bail!("the client ended before its time{complaint}"),
     }
-    let (lost, unsettled) = (record.lost_events(), ledger.of(Outcome::Unsettled).accepted);
+    let (lost, unsettled) = (record.lost_events(), ledger.of(None).accepted);
     if !ended || !record.is_complete() {
         bail!("the client did not end properly{complaint}");
     }
@@ -307,6 +307,9 @@ fn conclude(screen: &Screen, record: &Record, ledger: &Ledger) {
     }
     if record.unread() > 0 {
         screen.text(format_args!("{} lines were never read by the client.", record.unread()));
+    }
+    if ledger.never_sent() > 0 {
+        screen.text(format_args!("{} were never sent, as the client says.", ledger.never_sent()));
     }
     if lost > 0 {
         screen.text(format_args!(

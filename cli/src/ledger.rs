@@ -14,79 +14,33 @@ use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
-use serde::Deserialize;
+use everlink_tokio::Outcome;
+use serde_json::Value;
 
-/// What became of a message, in the client's own words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Outcome {
-    /// The server acknowledged it.
-    Acknowledged,
-    /// Its bytes were written to a socket; no more is known.
-    Written,
-    /// It may or may not have been sent when its connection died.
-    InDoubt,
-    /// The client ended before it was settled; no word of the client's.
-    #[serde(skip_deserializing)]
-    Unsettled,
-    /// It became too old before it could be sent.
-    Expired,
-    /// It made room for another.
-    Evicted,
-    /// A newer message of the same key took its place.
-    Replaced,
-    /// It was withdrawn.
-    Cancelled,
-    /// The server does not take messages of its size.
-    TooLarge,
-    /// The client was stopped before it could be sent.
-    Stopped,
+/// The outcomes in the order of the table: first those of messages that may have reached the server.
+const ORDER: [Option<Outcome>; 10] = [
+    Some(Outcome::Acknowledged),
+    Some(Outcome::Written),
+    Some(Outcome::InDoubt),
+    None,
+    Some(Outcome::Expired),
+    Some(Outcome::Evicted),
+    Some(Outcome::Replaced),
+    Some(Outcome::Cancelled),
+    Some(Outcome::TooLarge),
+    Some(Outcome::Stopped),
+];
+
+fn may_be_sent(outcome: Option<Outcome>) -> bool {
+    outcome.is_none_or(|outcome| !outcome.never_sent())
 }
 
-impl Outcome {
-    /// All outcomes, in the order of the table.
-    pub const ALL: [Outcome; 10] = [
-        Outcome::Acknowledged,
-        Outcome::Written,
-        Outcome::InDoubt,
-        Outcome::Unsettled,
-        Outcome::Expired,
-        Outcome::Evicted,
-        Outcome::Replaced,
-        Outcome::Cancelled,
-        Outcome::TooLarge,
-        Outcome::Stopped,
-    ];
-
-    /// Whether a message of this outcome may have reached the server.
-    #[must_use]
-    pub const fn may_be_sent(self) -> bool {
-        match self {
-            Outcome::Acknowledged | Outcome::Written | Outcome::InDoubt | Outcome::Unsettled => true,
-            Outcome::Expired
-            | Outcome::Evicted
-            | Outcome::Replaced
-            | Outcome::Cancelled
-            | Outcome::TooLarge
-            | Outcome::Stopped => false,
-        }
-    }
-
-    /// The word for it.
-    #[must_use]
-    pub const fn word(self) -> &'static str {
-        match self {
-            Outcome::Acknowledged => "acknowledged",
-            Outcome::Written => "written",
-            Outcome::InDoubt => "in doubt",
-            Outcome::Unsettled => "unsettled",
-            Outcome::Expired => "expired",
-            Outcome::Evicted => "evicted",
-            Outcome::Replaced => "replaced",
-            Outcome::Cancelled => "cancelled",
-            Outcome::TooLarge => "too large",
-            Outcome::Stopped => "stopped",
-        }
+/// The client's own word for it, in letters.
+fn word(outcome: Option<Outcome>) -> String {
+    match outcome.map(serde_json::to_value) {
+        Some(Ok(Value::String(word))) => word.replace('-', " "),
+        Some(_) => "unknown".to_owned(),
+        None => "unsettled".to_owned(),
     }
 }
 
@@ -99,8 +53,8 @@ pub struct Accepted {
     pub line: String,
     /// When, since the start.
     pub accepted_at: Duration,
-    /// What became of it.
-    pub outcome: Outcome,
+    /// What became of it, in the client's own words; `None` when the client ended before it was settled.
+    pub outcome: Option<Outcome>,
 }
 
 /// A message that the server received.
@@ -157,7 +111,7 @@ pub struct Count {
 /// The comparison.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
-    counts: [Count; Outcome::ALL.len()],
+    counts: Vec<(Option<Outcome>, Count)>,
     /// Copies beyond the first that the server received, of all messages together.
     pub extra_copies: usize,
     /// Messages whose first copy came after a message that was accepted later.
@@ -185,14 +139,15 @@ impl Ledger {
         reconnects: usize,
         faults: Vec<Fault>,
     ) -> Ledger {
-        let mut ledger = Ledger { reconnects, faults, ..Ledger::default() };
+        let counts = ORDER.map(|outcome| (outcome, Count::default())).to_vec();
+        let mut ledger = Ledger { counts, reconnects, faults, ..Ledger::default() };
         // The messages of each line, those that may have been sent first; and which of them is received next.
         let mut by_line: HashMap<&str, (Vec<usize>, usize)> = HashMap::new();
         for (index, message) in accepted.iter().enumerate() {
             by_line.entry(&message.line).or_default().0.push(index);
         }
         for (indices, _) in by_line.values_mut() {
-            indices.sort_by_key(|index| !accepted[*index].outcome.may_be_sent());
+            indices.sort_by_key(|index| !may_be_sent(accepted[*index].outcome));
         }
 
         let mut copies = vec![0_usize; accepted.len()];
@@ -218,14 +173,14 @@ impl Ledger {
         }
 
         for (message, copies) in accepted.iter().zip(copies) {
-            let count = &mut ledger.counts[message.outcome as usize];
+            let count = ledger.count(message.outcome);
             count.accepted += 1;
             match copies {
                 0 => count.never += 1,
                 1 => count.once += 1,
                 _ => count.repeated += 1,
             }
-            if copies > 0 && !message.outcome.may_be_sent() {
+            if copies > 0 && !may_be_sent(message.outcome) {
                 ledger.never_sent_but_received += 1;
             }
         }
@@ -235,16 +190,26 @@ impl Ledger {
         ledger
     }
 
-    /// The messages of one outcome.
+    fn count(&mut self, outcome: Option<Outcome>) -> &mut Count {
+        let known = self.counts.iter().position(|(other, _)| *other == outcome);
+        let index = known.unwrap_or_else(|| {
+            self.counts.push((outcome, Count::default()));
+            self.counts.len() - 1
+        });
+        &mut self.counts[index].1
+    }
+
+    /// The messages of one outcome; of none, those that were never settled.
     #[must_use]
-    pub fn of(&self, outcome: Outcome) -> Count {
-        self.counts[outcome as usize]
+    pub fn of(&self, outcome: Option<Outcome>) -> Count {
+        let count = self.counts.iter().find(|(other, _)| *other == outcome);
+        count.map(|(_, count)| *count).unwrap_or_default()
     }
 
     /// All messages.
     #[must_use]
     pub fn total(&self) -> Count {
-        self.counts.iter().fold(Count::default(), |sum, count| Count {
+        self.counts.iter().fold(Count::default(), |sum, (_, count)| Count {
             accepted: sum.accepted + count.accepted,
             once: sum.once + count.once,
             never: sum.never + count.never,
@@ -252,17 +217,26 @@ impl Ledger {
         })
     }
 
+    /// Never sent, as the client says: expired, evicted, stopped and so on.
+    #[must_use]
+    pub fn never_sent(&self) -> usize {
+        let never = self.counts.iter().filter(|(outcome, _)| !may_be_sent(*outcome));
+        never.map(|(_, count)| count.accepted).sum()
+    }
+
     /// Written to a socket, as the client says, but never received.
     #[must_use]
     pub fn written_but_never_received(&self) -> usize {
-        self.of(Outcome::Written).never
+        self.of(Some(Outcome::Written)).never
     }
 
     /// Whether the client told the truth: nothing that it calls never sent was received, nothing that it calls
     /// acknowledged is missing, and the server received nothing else.
     #[must_use]
     pub fn is_truthful(&self) -> bool {
-        self.never_sent_but_received == 0 && self.unknown == 0 && self.of(Outcome::Acknowledged).never == 0
+        self.never_sent_but_received == 0
+            && self.unknown == 0
+            && self.of(Some(Outcome::Acknowledged)).never == 0
     }
 }
 
@@ -278,10 +252,9 @@ impl fmt::Display for Ledger {
             let Count { accepted, once, never, repeated } = count;
             writeln!(f, "{name:<24}{accepted:>9}  {once:>13}{never:>9}{repeated:>9}")
         };
-        for outcome in Outcome::ALL {
-            let count = self.of(outcome);
+        for (outcome, count) in &self.counts {
             if count.accepted > 0 {
-                row(f, outcome.word(), count)?;
+                row(f, &word(*outcome), *count)?;
             }
         }
         row(f, "accepted in all", self.total())?;
@@ -299,7 +272,7 @@ impl fmt::Display for Ledger {
             self.never_sent_but_received,
             must_be_0(self.never_sent_but_received),
         )?;
-        let lost = self.of(Outcome::Acknowledged).never;
+        let lost = self.of(Some(Outcome::Acknowledged)).never;
         fact("acknowledged but never received", lost, must_be_0(lost))?;
         fact("received but never accepted", self.unknown, must_be_0(self.unknown))?;
         fact("reconnects", self.reconnects, "")?;

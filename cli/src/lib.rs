@@ -12,6 +12,7 @@
 //!
 //! This library exists so that the program and its tests share one set of modules; it promises no stable interface.
 
+mod colour;
 pub mod connect;
 pub mod demo;
 pub mod drawing;

@@ -35,7 +35,7 @@ fn lines(wanted: &[(u128, &str)]) -> Result<Vec<(u128, String)>, String> {
 #[test]
 fn the_included_drawing_is_whole() {
     let drawing = drawing::included();
-    assert!((350..=500).contains(&drawing.len()), "{} lines", drawing.len());
+    assert_eq!(drawing.len(), 1105);
     let mut down = false;
     let mut stroke = 0;
     let mut last = Duration::ZERO;
@@ -54,7 +54,32 @@ fn the_included_drawing_is_whole() {
         assert!(point["color"].as_str().unwrap().starts_with('#'));
     }
     assert!(!down);
-    assert!((Duration::from_secs(36)..Duration::from_secs(44)).contains(&last), "{last:?}");
+    assert_eq!((stroke, last), (43, Duration::from_millis(32_036)));
+}
+
+#[test]
+fn the_origin_of_every_point_is_told() {
+    let told = include_str!("../data/README.md").lines().filter_map(|row| {
+        let numbers = |cell: &str| -> Vec<u64> {
+            cell.split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect()
+        };
+        let cells: Vec<_> = row.strip_prefix("| ")?.split(" | ").map(numbers).collect();
+        let strokes = *cells.first()?.first()?..=*cells[0].last()?;
+        Some((strokes, cells[1][0], (cells[2][0], cells[2][1])))
+    });
+    let points: Vec<(u64, u64)> = drawing::included()
+        .iter()
+        .map(|(_, line)| serde_json::from_str::<Value>(line).unwrap())
+        .map(|point| (point["stroke"].as_u64().unwrap(), point["t"].as_u64().unwrap()))
+        .collect();
+    let mut all = 0;
+    for (strokes, count, times) in told {
+        let of: Vec<u64> =
+            points.iter().filter(|(stroke, _)| strokes.contains(stroke)).map(|(_, t)| *t).collect();
+        assert_eq!((of.len() as u64, (of[0], of[of.len() - 1])), (count, times), "strokes {strokes:?}");
+        all += of.len();
+    }
+    assert_eq!(all, points.len());
 }
 
 #[test]

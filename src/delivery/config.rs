@@ -34,6 +34,23 @@ pub struct Config {
     /// When an acknowledgement that the other end owes is overdue, beyond its delay and a round trip; 2 s by default.
     #[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))]
     pub ack_timeout: Duration,
+    /// Whether nothing leaves that depends on a state which is not stored, so that a process that was killed and restored loses
+    /// and repeats nothing. Off by default.
+    pub durable: bool,
+    /// What becomes of the messages that were in flight in a session that could not be resumed.
+    pub in_doubt: InDoubt,
+}
+
+/// What becomes of messages whose arrival can no longer be known, because the other end knows the session no more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "kebab-case"))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum InDoubt {
+    /// They are settled as [in doubt](crate::outbox::Outcome::InDoubt): none arrives twice, and the application decides.
+    #[default]
+    Settle,
+    /// They go back to the front of the queue, in order: none is lost, and some may arrive twice.
+    Resend,
 }
 
 impl Default for Config {
@@ -44,6 +61,8 @@ impl Default for Config {
             ack_after: 16,
             ack_delay: Duration::from_millis(50),
             ack_timeout: Duration::from_secs(2),
+            durable: false,
+            in_doubt: InDoubt::Settle,
         }
     }
 }

@@ -6,7 +6,7 @@ use core::time::Duration;
 use super::input::Epoch;
 use super::machine::Machine;
 use super::policy::Verdict;
-use super::socket::{Candidacy, Opening, Other, Phase};
+use super::socket::{Candidacy, Hello, Opening, Other, Phase};
 use super::state::Cause;
 use crate::backoff;
 use crate::outbox::Slots;
@@ -22,9 +22,23 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 
     /// A socket that was closing is gone; what it had not reported as written, if it was the last one, is in doubt.
     pub(super) fn closed(&mut self) {
-        self.core.other = Other::None;
-        if !matches!(self.core.phase, Phase::Open(_)) {
-            self.core.outbox.doubt(self.arena);
+        let last = match mem::replace(&mut self.core.other, Other::None) {
+            Other::Closing(closing) => closing.last,
+            Other::Candidate(_) | Other::None => false,
+        };
+        if last || !self.is_native() && !matches!(self.core.phase, Phase::Open(_)) {
+            self.end_session();
+        }
+    }
+
+    /// The current socket has proved itself: no other is needed, unless the server may have given the session to the candidate
+    /// already. Then it is the candidate that counts, for the server will close this one.
+    pub(super) fn spare_candidate(&mut self) {
+        if !matches!(
+            self.core.other,
+            Other::Candidate(Candidacy::Opening(Opening { hello: Hello::Said { .. }, .. }))
+        ) {
+            self.drop_candidate();
         }
     }
 
@@ -40,13 +54,19 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         self.core.metrics.counts.candidates += 1;
         self.core.metrics.counts.attempts += 1;
         let give_up = self.core.now + self.config.open_timeout;
-        let opening = Opening { epoch, attempt: self.core.backoff.attempt(), give_up, told: false };
+        self.begin_attempt();
+        let attempt = self.core.backoff.attempt();
+        let opening = Opening { epoch, attempt, give_up, told: false, hello: Hello::NotYet };
         self.set_other(Other::Candidate(Candidacy::Opening(opening)));
     }
 
     /// A candidate came to nothing. The next one comes soon, unless the server said when, or another could do no better.
     pub(super) fn next_candidate(&mut self, cause: Cause, retry_after: Option<Duration>) {
         self.core.metrics.counts.failed_opens += 1;
+        if !matches!(&self.core.phase, Phase::Open(socket) if socket.is_suspect()) {
+            self.core.other = Other::None;
+            return;
+        }
         let config = &self.config.backoff;
         let (from, to) = match self.config.retry.judge(cause, retry_after) {
             Verdict::Final => {

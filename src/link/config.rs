@@ -6,7 +6,7 @@ use super::policy;
 use crate::error::ConfigError;
 use crate::time::micros;
 use crate::wire::Wire;
-use crate::{backoff, heartbeat, outbox, quality};
+use crate::{backoff, delivery, heartbeat, outbox, quality};
 
 /// The configuration of a link. Every number that it goes by is here, in the part that it concerns.
 ///
@@ -52,6 +52,8 @@ pub struct Config {
     pub retry: policy::Config,
     /// What waits to be sent.
     pub outbox: outbox::Config,
+    /// On a wire that acknowledges: how much may be in flight, and how soon it is acknowledged.
+    pub delivery: delivery::Config,
     /// How good the link is.
     pub quality: quality::Config,
 }
@@ -82,6 +84,7 @@ impl Default for Config {
             backoff: backoff::Config::default(),
             retry: policy::Config::default(),
             outbox: outbox::Config::default(),
+            delivery: delivery::Config::default(),
             quality: quality::Config::default(),
         }
     }
@@ -102,6 +105,12 @@ impl Config {
         self.heartbeat.check()?;
         self.backoff.check()?;
         self.outbox.check()?;
+        self.delivery.check()?;
+        ConfigError::unless(
+            !self.delivery.durable || self.wire.resumes(),
+            "delivery.durable",
+            "needs a wire that can resume",
+        )?;
         self.quality.check()
     }
 

@@ -3,7 +3,7 @@
 use core::mem;
 use core::time::Duration;
 
-use super::Delivery;
+use super::Deliveries;
 use super::input::{Close, Epoch, Event};
 use super::machine::Machine;
 use super::policy::Verdict;
@@ -14,6 +14,7 @@ use crate::outbox::{Kind, Slots};
 use crate::quality::Quality;
 use crate::time::micros;
 use crate::wire::Incoming;
+use crate::wire::native::code;
 
 /// "No code was there", "dropped without a close frame" (RFC 6455, section 7.1.5): never on the wire.
 const NO_CODE: u16 = 1005;
@@ -22,11 +23,17 @@ const ABNORMAL: u16 = 1006;
 const TOO_BIG: u16 = 1009;
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
-    pub(super) fn socket<'f>(&mut self, epoch: Epoch, event: Event<'f>) -> Option<Delivery<'f>> {
+    pub(super) fn socket<'f>(&mut self, epoch: Epoch, event: Event<'f>) -> Deliveries<'f> {
+        let native = self.is_native();
         match (&mut self.core.phase, &mut self.core.other) {
             (Phase::Open(socket), _) if socket.epoch == epoch => return self.open_socket(event),
             (Phase::Opening(opening), _) if opening.epoch == epoch && opening.told => match event {
+                Event::Opened if native => self.greet(epoch),
                 Event::Opened => self.opened(epoch),
+                Event::Frame { kind, data } if native => {
+                    return self.envelopes(epoch, kind, data).0;
+                }
+                Event::Writable => opening.hello = opening.hello.writable(),
                 Event::Failed(failure) => self.open_failed(Cause::Failure(failure), None),
                 Event::Closed(close) => self.open_failed(cause_of(close), close.retry_after),
                 Event::Violation(code) => {
@@ -39,13 +46,17 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 | Event::Ping
                 | Event::Pong(_)
                 | Event::Written(_)
-                | Event::Writable
                 | Event::Paused
                 | Event::Resumed => {}
             },
             (_, Other::Candidate(Candidacy::Opening(opening))) if opening.epoch == epoch && opening.told => {
                 match event {
+                    Event::Opened if native => self.greet(epoch),
                     Event::Opened => self.promote(epoch),
+                    Event::Frame { kind, data } if native => {
+                        return self.envelopes(epoch, kind, data).0;
+                    }
+                    Event::Writable => opening.hello = opening.hello.writable(),
                     Event::Failed(failure) => self.next_candidate(Cause::Failure(failure), None),
                     Event::Closed(close) => self.next_candidate(cause_of(close), close.retry_after),
                     Event::Violation(code) => {
@@ -58,16 +69,16 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                     | Event::Ping
                     | Event::Pong(_)
                     | Event::Written(_)
-                    | Event::Writable
                     | Event::Paused
                     | Event::Resumed => {}
                 }
             }
             (phase, Other::Closing(closing)) if closing.epoch == epoch => match event {
                 Event::Closed(_) | Event::Failed(_) => self.closed(),
+                Event::Frame { data, .. } if closing.last => self.last_words(data),
                 // What is in flight belongs to a socket that closes only while there is no other.
-                Event::Written(total) if !matches!(phase, Phase::Open(_)) => {
-                    self.core.outbox.written(self.arena, total);
+                Event::Written(total) if !native && !matches!(phase, Phase::Open(_)) => {
+                    self.core.session.outbox.written(self.arena, total);
                 }
                 Event::Opened
                 | Event::Frame { .. }
@@ -82,12 +93,13 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             },
             _ => self.core.metrics.counts.stale_inputs += 1,
         }
-        None
+        Deliveries::NONE
     }
 
     /// Something happened to the current, open socket.
-    pub(super) fn open_socket<'f>(&mut self, event: Event<'f>) -> Option<Delivery<'f>> {
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
+    pub(super) fn open_socket<'f>(&mut self, event: Event<'f>) -> Deliveries<'f> {
+        let native = self.is_native();
+        let Phase::Open(socket) = &mut self.core.phase else { return Deliveries::NONE };
         let now = self.core.now;
         match event {
             Event::Received(_) => {
@@ -102,24 +114,45 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 let nonce = <[u8; 4]>::try_from(data).map_or(0, u32::from_be_bytes);
                 self.pong(Some(nonce));
             }
+            Event::Frame { kind, data } if native => {
+                let epoch = socket.epoch;
+                return self.envelopes(epoch, kind, data).0;
+            }
             Event::Frame { kind, data } => return self.frame(kind, data),
             Event::Written(total) => {
-                let before = self.core.outbox.in_flight();
-                self.core.outbox.written(self.arena, total);
+                let before = self.core.session.outbox.in_flight();
+                if socket.attachment.is_none() {
+                    self.core.session.outbox.written(self.arena, total);
+                }
                 // A part of a large message is progress too.
-                if total > socket.written || self.core.outbox.in_flight() < before {
+                if total > socket.written || self.core.session.outbox.in_flight() < before {
                     socket.written = socket.written.max(total);
                     socket.progress = now;
                     socket.stalled = false;
                 }
             }
-            Event::Writable => socket.flush = Flush::Ready,
+            Event::Writable => {
+                socket.flush = Flush::Ready;
+                // What is to be acknowledged has only just left.
+                if let Some(attachment) = &mut socket.attachment {
+                    attachment.hold_until(now);
+                }
+            }
             Event::Paused => socket.heartbeat.pause(),
-            Event::Resumed => socket.heartbeat.resume(now),
+            Event::Resumed => {
+                socket.heartbeat.resume(now);
+                if let Some(attachment) = &mut socket.attachment {
+                    attachment.hold_until(now);
+                }
+            }
+            Event::Violation(code) if native => {
+                let epoch = socket.epoch;
+                self.refuse(epoch, code);
+            }
             Event::Violation(code) => {
                 self.core.metrics.counts.protocol_violations += 1;
                 if let Some(socket) = self.take_socket() {
-                    if self.core.outbox.in_flight() == 0 {
+                    if self.core.session.outbox.in_flight() == 0 {
                         self.close(&socket, code);
                     } else {
                         // What was handed over goes on the next socket: not a byte more of it may leave on this one.
@@ -134,13 +167,17 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Event::Failed(_) => self.dropped(Close::default()),
             Event::Opened => self.core.metrics.counts.stale_inputs += 1,
         }
-        None
+        Deliveries::NONE
     }
 
     /// The current, open socket was closed by the other end or by the path.
     pub(super) fn dropped(&mut self, close: Close<'_>) {
-        if close.code == Some(TOO_BIG) {
-            self.core.outbox.discard_largest_in_flight(self.arena);
+        match (close.code, self.is_native()) {
+            (Some(TOO_BIG), true) => self.core.too_large = true,
+            (Some(TOO_BIG), false) => self.core.session.outbox.discard_largest_in_flight(self.arena),
+            // It does not say who has the session now. A new one takes it from nobody.
+            (Some(code::SUPERSEDED), true) => self.core.token.forget(),
+            _ => {}
         }
         if let Some(socket) = self.take_socket() {
             self.core.metrics.disconnected(self.core.now);
@@ -148,23 +185,23 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         }
     }
 
-    pub(super) fn frame<'f>(&mut self, kind: Kind, data: &'f [u8]) -> Option<Delivery<'f>> {
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
+    pub(super) fn frame<'f>(&mut self, kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
+        let Phase::Open(socket) = &mut self.core.phase else { return Deliveries::NONE };
         match self.config.wire.classify(self.config.heartbeat.mode, data) {
             Incoming::Message => {
                 socket.heartbeat.received(&self.config.heartbeat, self.core.now);
                 self.core.metrics.received(data.len());
                 self.heard();
-                return Some(Delivery::Message { kind, data });
+                return Deliveries::message(kind, data);
             }
             Incoming::Ping => {
                 socket.heartbeat.pinged(self.core.now);
-                socket.pong = true;
+                socket.pong = Some(0);
                 self.heard();
             }
             Incoming::Pong => self.pong(None),
         }
-        None
+        Deliveries::NONE
     }
 
     pub(super) fn pong(&mut self, nonce: Option<u32>) {
@@ -184,16 +221,18 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn heard(&mut self) {
         if let Phase::Open(socket) = &mut self.core.phase {
             socket.heard = true;
-            if !socket.heartbeat.is_suspect() {
-                self.drop_candidate();
+            if !socket.is_suspect() {
+                self.spare_candidate();
             }
         }
     }
 
     pub(super) fn opened(&mut self, epoch: Epoch) {
         self.core.metrics.connected(self.core.now);
-        // What a candidate's predecessor had not written goes back; what this socket writes is counted from 0.
-        self.core.outbox.requeue(self.arena);
+        if !self.is_native() {
+            // What a candidate's predecessor had not written goes back; what this socket writes is counted from 0.
+            self.core.session.outbox.requeue(self.arena);
+        }
         self.core.phase = Phase::Open(Socket::new(epoch, self.core.now, self.core.hidden));
     }
 
@@ -219,12 +258,16 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if socket.linger.is_some() {
             self.drop_candidate();
             self.core.phase = Phase::Stopped;
-            self.core.outbox.doubt(self.arena);
-            self.core.outbox.stop(self.arena);
-        } else {
-            self.core.outbox.requeue(self.arena);
-            self.retry(cause, retry_after);
+            self.end_session();
+            self.core.session.outbox.stop(self.arena);
+            return;
         }
+        if self.is_native() {
+            self.core.session.detach(self.arena);
+        } else {
+            self.core.session.outbox.requeue(self.arena);
+        }
+        self.retry(cause, retry_after);
     }
 
     /// If the socket that has ended was stable, the next delay is a first one again.
@@ -242,6 +285,10 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Verdict::Final => {
                 self.drop_candidate();
                 self.core.phase = Phase::Failed(cause);
+                if cause == Cause::Superseded {
+                    // Two copies of one state must not evict each other for ever.
+                    self.end_session();
+                }
                 return;
             }
         };

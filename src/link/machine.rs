@@ -7,12 +7,12 @@ use core::time::Duration;
 use super::action::Next;
 use super::config::Config;
 use super::input::{Epoch, Event, Input};
-use super::socket::{Closing, Opening, Other, Phase, Socket, Waiting};
+use super::socket::{Closing, Farewell, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
-use super::{Core, Deliveries, Delivery};
-use crate::outbox::{Arena, Slots};
+use super::{Core, Deliveries};
+use crate::outbox::{Arena, Kind, Slots};
 use crate::time::Instant;
-use crate::wire::Incoming;
+use crate::wire::{Incoming, Wire};
 
 /// The code of a normal close (RFC 6455, section 7.4.1).
 const NORMAL: u16 = 1000;
@@ -25,14 +25,19 @@ pub(super) struct Machine<'a, P, S> {
 }
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
+    #[inline]
     pub(super) fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
-        let now = self.core.now.max(now);
-        self.core.now = now;
+        self.core.now = self.core.now.max(now);
         if let Input::Socket(epoch, event) = &input
             && let Some(deliveries) = self.routine(*epoch, event)
         {
             return deliveries;
         }
+        self.handle_at_length(input)
+    }
+
+    fn handle_at_length<'f>(&mut self, input: Input<'f>) -> Deliveries<'f> {
+        let now = self.core.now;
         let late = match self.core.rest.take() {
             // The true deadline is not before this one.
             Some(Next::Wait(at)) if now.since(at) <= self.config.suspended_after => false,
@@ -45,32 +50,51 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         if woke {
             self.woke();
         }
-        let mut delivery = None;
+        let mut deliveries = Deliveries::NONE;
         match input {
             Input::Start => self.start(),
             Input::Stop { linger } => self.stop(linger),
             Input::Tick | Input::Suspended(_) => {}
-            Input::Socket(epoch, event) => delivery = self.socket(epoch, event),
+            Input::Socket(epoch, event) => deliveries = self.socket(epoch, event),
             Input::Online => self.online(),
             Input::Offline => self.offline(),
             Input::Visible => self.visible(),
             Input::Hidden => self.set_hidden(true),
+            Input::Stored(version) => {
+                if let Some(durable) = &mut self.core.durable {
+                    durable.stored(version);
+                }
+            }
+            Input::StoreFailed(version) => self.store_failed(version),
             Input::WallClock(since_1970) => self.core.wall_clock = Some((now, since_1970)),
         }
         if woke && self.core.online {
             self.probe();
         }
         self.fire();
-        Deliveries(delivery)
+        deliveries
     }
 
     /// What comes in on a socket that is well, before anything is due: it lets timers fire later and changes no output, so
     /// what `poll` answered last still holds (as a time at which to look again).
+    #[inline]
     fn routine<'f>(&mut self, epoch: Epoch, event: &Event<'f>) -> Option<Deliveries<'f>> {
         let Some(Next::Wait(at)) = self.core.rest else { return None };
-        let message = match *event {
-            Event::Received(_) => None,
-            Event::Frame { kind, data } => Some(Delivery::Message { kind, data }),
+        let Phase::Open(socket) = &mut self.core.phase else { return None };
+        let now = self.core.now;
+        if now >= at || socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() {
+            return None;
+        }
+        let deliveries = match *event {
+            Event::Received(_) => Deliveries::NONE,
+            Event::Frame { kind, data } => match &self.config.wire {
+                Wire::Raw(raw) if raw.classify(self.config.heartbeat.mode, data) == Incoming::Message => {
+                    self.core.metrics.received(data.len());
+                    Deliveries::message(kind, data)
+                }
+                Wire::Raw(_) => return None,
+                Wire::Native(_) => return self.routine_envelopes(epoch, kind, data),
+            },
             Event::Failed(_)
             | Event::Opened
             | Event::Ping
@@ -82,23 +106,25 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             | Event::Violation(_)
             | Event::Closed(_) => return None,
         };
-        let (now, heartbeat) = (self.core.now, &self.config.heartbeat);
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
-        if now >= at || socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() {
+        socket.heartbeat.received(&self.config.heartbeat, now);
+        Some(deliveries)
+    }
+
+    /// The same for a frame of the native wire, which may turn out to be no routine after all.
+    fn routine_envelopes<'f>(&mut self, epoch: Epoch, kind: Kind, data: &'f [u8]) -> Option<Deliveries<'f>> {
+        if matches!(&self.core.phase, Phase::Open(socket) if socket.is_suspect()) {
             return None;
         }
-        if let Some(Delivery::Message { data, .. }) = message {
-            if self.config.wire.classify(heartbeat.mode, data) != Incoming::Message {
-                return None;
-            }
-            self.core.metrics.received(data.len());
+        let (deliveries, quiet) = self.envelopes(epoch, kind, data);
+        if !quiet {
+            self.core.rest = None;
+            self.fire();
         }
-        socket.heartbeat.received(heartbeat, now);
-        Some(Deliveries(message))
+        Some(deliveries)
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.core.wake(self.config, self.core.outbox.next_expiry(self.arena)).map(|(at, _)| at)
+        self.core.wake(self.config, self.core.session.outbox.next_expiry(self.arena)).map(|(at, _)| at)
     }
 
     // What the user wants.
@@ -118,10 +144,18 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn stop(&mut self, linger: Duration) {
         self.drop_candidate();
         match mem::replace(&mut self.core.phase, Phase::Stopped) {
-            Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
-            Phase::Opening(opening) => self.core.abandon_opening(&opening),
+            Phase::Stopped => {}
+            Phase::Failed(_) | Phase::Waiting(_) => self.leave_session(),
+            Phase::Opening(opening) => {
+                self.core.abandon_opening(&opening);
+                self.leave_session();
+            }
             Phase::Open(mut socket) => {
-                if self.core.online && socket.is_well() && !linger.is_zero() && !self.core.outbox.is_empty() {
+                if self.core.online
+                    && socket.is_well()
+                    && !linger.is_zero()
+                    && !self.core.session.outbox.is_empty()
+                {
                     socket.linger = Some(self.core.now + linger);
                     self.core.phase = Phase::Open(socket);
                     return;
@@ -129,7 +163,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 self.part(&socket);
             }
         }
-        self.core.outbox.stop(self.arena);
+        self.core.session.outbox.stop(self.arena);
     }
 
     /// Lets the last socket go: properly if it is well; a dead one is not negotiated with.
@@ -140,7 +174,14 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.metrics.disconnected(self.core.now);
             self.core.quality.reset();
             self.core.abandon_socket(socket.epoch);
-            self.core.outbox.doubt(self.arena);
+            self.end_session();
+        }
+    }
+
+    /// The user has stopped while there was no open socket.
+    fn leave_session(&mut self) {
+        if self.is_native() {
+            self.end_session();
         }
     }
 
@@ -149,18 +190,32 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         self.core.metrics.disconnected(self.core.now);
         self.core.quality.reset();
         let give_up = self.core.now + self.config.close_timeout;
-        self.set_other(Other::Closing(Closing { epoch: socket.epoch, code, give_up, told: false }));
+        let native = self.is_native();
+        let farewell = if native { Farewell::Due } else { Farewell::None };
+        let last = native && code == NORMAL;
+        let epoch = socket.epoch;
+        self.set_other(Other::Closing(Closing { epoch, code, give_up, told: false, farewell, last }));
     }
 
     // What the surroundings say.
+
+    /// What depends on the version stays; the state is to be stored again, but not at once.
+    fn store_failed(&mut self, version: u64) {
+        let again = self.core.now + self.config.backoff.base;
+        if let Some(durable) = &mut self.core.durable
+            && durable.failed(version)
+        {
+            self.core.unstored = true;
+            self.core.store_again = Some(again);
+        }
+    }
 
     pub(super) fn online(&mut self) {
         let back = !mem::replace(&mut self.core.online, true);
         match &mut self.core.phase {
             Phase::Open(socket) => {
                 if back {
-                    socket.heartbeat.hold_until(self.core.now);
-                    socket.progress = self.core.now;
+                    socket.hold_until(self.core.now);
                 }
                 self.probe();
             }
@@ -214,8 +269,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         match &mut self.core.phase {
             Phase::Opening(opening) => opening.give_up = opening.give_up.max(now + grace),
             Phase::Open(socket) => {
-                socket.progress = now;
-                socket.heartbeat.hold_until(now);
+                socket.hold_until(now);
             }
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
         }

@@ -10,15 +10,21 @@ mod config;
 mod events;
 mod input;
 mod machine;
+mod native;
 mod op;
 mod outputs;
 mod policy;
+mod pull;
+mod secret;
 mod socket;
 mod state;
+mod store;
 mod timers;
 
 use core::time::Duration;
 
+pub use crate::session::{Deliveries, Delivery};
+pub use crate::store::RestoreError;
 pub use action::{Action, Next, Transport};
 pub use config::{Candidate, Config};
 pub use input::{Close, Epoch, Event, Failure, Input};
@@ -27,16 +33,17 @@ pub use policy::{Codes, Config as RetryConfig};
 pub use state::{Cause, State, Status, Wake};
 
 use crate::backoff::Backoff;
+use crate::delivery::Durable;
 use crate::error::ConfigError;
 use crate::metrics::{Metrics, Queue, Report};
-use crate::outbox::{
-    Arena, Kind, Message, MessageId, Outbox, Outcome, Refused, RefusedReason, Settlement, Slots, Storage,
-};
+use crate::outbox::{Arena, Message, MessageId, Outcome, Refused, RefusedReason, Settlement, Slots, Storage};
 use crate::quality::{Monitor, Quality};
 use crate::rng::Rng;
+use crate::session::Session;
 use crate::time::Instant;
 use crate::wire::{Frame, Incoming};
-use socket::{Flush, Other, Phase};
+use secret::{Kept, Secret};
+use socket::{Other, Phase};
 
 /// The client's end of one logical connection, over payloads `P` that wait in slots `S`.
 ///
@@ -46,6 +53,7 @@ pub struct Link<P, S = Storage<P>> {
     config: Config,
     core: Core,
     arena: Arena<P, S>,
+    credentials: Option<Secret<P>>,
 }
 
 /// All of a link that depends neither on its payload nor on where that is kept.
@@ -62,7 +70,27 @@ struct Core {
     online: bool,
     hidden: bool,
     wall_clock: Option<(Instant, Duration)>,
-    outbox: Outbox,
+    session: Session,
+    /// What the session is resumed with.
+    token: Kept,
+    /// Whether the server is to be told other credentials.
+    renewing: bool,
+    /// The server has closed because a message was too large.
+    too_large: bool,
+    /// How often an acknowledgement was overdue since the last one came: the next one gets more time.
+    impatience: u8,
+    /// In durable mode, what is stored.
+    durable: Option<Durable>,
+    /// The version of the state that was asked to be stored last.
+    version: u64,
+    /// Whether something is to be stored that nothing depends on yet: a message that was accepted.
+    unstored: bool,
+    /// A state could not be stored: when to ask again.
+    store_again: Option<Instant>,
+    /// Messages up to this one were restored from a state that may have been old.
+    restored: u64,
+    /// The nonce of the pong that is to be written.
+    answering: u32,
     quality: Monitor,
     metrics: Metrics,
     told_status: Status,
@@ -132,14 +160,24 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             online: true,
             hidden: false,
             wall_clock: None,
-            outbox: Outbox::new(0),
+            session: Session::new(0),
+            token: Kept::NONE,
+            renewing: false,
+            too_large: false,
+            impatience: 0,
+            durable: config.delivery.durable.then(Durable::new),
+            version: 0,
+            unstored: false,
+            store_again: None,
+            restored: 0,
+            answering: 0,
             quality: Monitor::new(),
             metrics: Metrics::new(),
             told_status: Status::Disconnected,
             told_quality: Quality::Unknown,
             rest: None,
         };
-        Link { config, core, arena }
+        Link { config, core, arena, credentials: None }
     }
 
     /// Handles something that happened at `now`, and gives what it carried for the application.
@@ -153,10 +191,15 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
 
     /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
     pub fn poll(&mut self) -> Next {
-        if let Some(rest) = self.core.rest {
-            return rest;
+        match self.core.rest {
+            Some(rest) => rest,
+            None => self.look(),
         }
-        let mut outputs = outputs::Outputs { core: &mut self.core, arena: &mut self.arena };
+    }
+
+    fn look(&mut self) -> Next {
+        let mut outputs =
+            outputs::Outputs { config: &self.config, core: &mut self.core, arena: &mut self.arena };
         if let Some(action) = outputs.next() {
             return Next::Do(action);
         }
@@ -179,7 +222,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// When there will be something to do if nothing happens before, and why; pure.
     #[must_use]
     pub fn wake(&self) -> Option<(Instant, Wake)> {
-        self.core.wake(&self.config, self.core.outbox.next_expiry(&self.arena))
+        self.core.wake(&self.config, self.core.session.outbox.next_expiry(&self.arena))
     }
 
     /// Accepts a message at `now` (the clock that the inputs carry), to be sent as soon as there is a connection.
@@ -201,55 +244,54 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         core.now = core.now.max(now);
         let refused = |reason, message| Err(Refused { reason, message });
         let payload = message.payload.as_ref();
-        let result = if self.config.wire.classify(self.config.heartbeat.mode, payload) != Incoming::Message {
+        let result = if message.tag != 0 && !self.config.wire.has_tag(message.tag) {
+            refused(RefusedReason::Tag, message)
+        } else if self.config.wire.classify(self.config.heartbeat.mode, payload) != Incoming::Message {
             refused(RefusedReason::Heartbeat, message)
         } else if let Ok(len) = u32::try_from(payload.len()) {
             let metrics = &mut core.metrics;
-            core.outbox.push(&mut self.arena, &self.config.outbox, core.now, len, message, |gone, payload| {
-                outputs::count(metrics, gone.outcome);
-                displaced(gone, payload);
-            })
+            core.session.outbox.push(
+                &mut self.arena,
+                &self.config.outbox,
+                core.now,
+                len,
+                message,
+                |gone, payload| {
+                    outputs::count(metrics, gone.outcome);
+                    displaced(gone, payload);
+                },
+            )
         } else {
             refused(RefusedReason::TooLarge, message)
         };
         if result.is_err() {
             core.metrics.counts.refused_sends += 1;
+        } else {
+            core.unstored = true;
+            core.number_ahead(&self.config, &mut self.arena);
         }
         result
+    }
+
+    /// On the native wire: what the application authenticates with from now on, for the hello of each socket. Where a socket is
+    /// welcome already, it is told at once. `None` if all is in the request that opens the socket.
+    ///
+    /// The adapter calls it when it is asked to [open](Action::Open) a socket, before it reports
+    /// [`Opened`](Event::Opened); the application, when what it has is about to expire.
+    pub fn set_credentials(&mut self, credentials: Option<P>) {
+        self.core.rest = None;
+        self.core.renewing = credentials.is_some();
+        self.credentials = credentials.map(Secret);
     }
 
     /// Takes a message back that has not been handed to a socket; `None` if it is too late or there is no such message. It is
     /// not settled again.
     pub fn cancel(&mut self, id: MessageId) -> Option<P> {
         self.core.rest = None;
-        let payload = self.core.outbox.cancel(&mut self.arena, id)?;
+        let payload = self.core.session.outbox.cancel(&mut self.arena, id)?;
+        self.core.unstored = true;
         outputs::count(&mut self.core.metrics, Outcome::Cancelled);
         Some(payload)
-    }
-
-    /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls
-    /// it after [`Action::Flush`] as long as its socket takes frames. A suspect socket gets none, until it proves itself.
-    pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
-        let core = &mut self.core;
-        core.rest = None;
-        let Phase::Open(socket) = &mut core.phase else { return None };
-        if socket.epoch != epoch {
-            return None;
-        }
-        let idle = core.outbox.in_flight() == 0;
-        let may = core.online && socket.is_well();
-        let sending = if may { core.outbox.take(&mut self.arena) } else { None };
-        let Some(sending) = sending else {
-            socket.flush = Flush::Ready;
-            return None;
-        };
-        if idle {
-            socket.progress = core.now;
-        }
-        socket.heartbeat.sent(core.now);
-        let frame = Frame::new(sending.kind.into(), sending.payload.as_ref());
-        core.metrics.sent(frame.len());
-        Some(frame)
     }
 
     /// The frame that [`Action::Ping`] asks to write.
@@ -261,7 +303,12 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// The frame that [`Action::Pong`] asks to write.
     #[must_use]
     pub fn pong_frame(&self) -> Frame<'_> {
-        self.config.wire.pong()
+        self.config.wire.pong(self.core.answering)
+    }
+
+    /// Bytes of the credentials.
+    pub(crate) fn credentials_len(&self) -> usize {
+        self.credentials.as_ref().map_or(0, |credentials| credentials.lend().reveal().len())
     }
 
     /// What the link is doing, why, and until when.
@@ -286,8 +333,13 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     #[must_use]
     pub fn report(&self, now: Instant) -> Report {
         let queue = Queue {
-            messages: self.core.outbox.queued().saturating_add(self.core.outbox.in_flight()),
-            bytes: self.core.outbox.queued_bytes().saturating_add(self.core.outbox.in_flight_bytes()),
+            messages: self.core.session.outbox.queued().saturating_add(self.core.session.outbox.in_flight()),
+            bytes: self
+                .core
+                .session
+                .outbox
+                .queued_bytes()
+                .saturating_add(self.core.session.outbox.in_flight_bytes()),
         };
         self.core.metrics.report(now.max(self.core.now), self.core.quality.latency(), queue)
     }
@@ -304,30 +356,4 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     pub const fn config(&self) -> &Config {
         &self.config
     }
-}
-
-/// What an input carried for the application, borrowed from it. Dropping it early loses what it still holds and nothing
-/// else.
-#[derive(Clone, Debug)]
-pub struct Deliveries<'f>(Option<Delivery<'f>>);
-
-impl<'f> Iterator for Deliveries<'f> {
-    type Item = Delivery<'f>;
-
-    fn next(&mut self) -> Option<Delivery<'f>> {
-        self.0.take()
-    }
-}
-
-/// One thing for the application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Delivery<'f> {
-    /// A message from the other end.
-    Message {
-        /// Text or binary.
-        kind: Kind,
-        /// Its payload.
-        data: &'f [u8],
-    },
 }

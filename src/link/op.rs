@@ -19,6 +19,8 @@ pub enum Op<'a> {
     Send {
         /// Text or binary.
         kind: Kind,
+        /// 0, or the tag of the envelope whose body the payload is.
+        tag: u8,
         /// The payload.
         #[cfg_attr(feature = "serde", serde(borrow))]
         payload: &'a [u8],
@@ -35,13 +37,19 @@ pub enum Op<'a> {
     Pull(Epoch),
     /// [`Link::poll`].
     Poll,
+    /// [`Link::set_credentials`], with how many bytes, if with any. What they are is secret, and means nothing to the link: a
+    /// replay gives zeros, 8 KiB at most.
+    Credentials(Option<u32>),
 }
+
+static ZEROS: [u8; 8 << 10] = [0; 8 << 10];
 
 impl<'a> Op<'a> {
     /// A send, as an operation.
     pub fn send<P: AsRef<[u8]>>(message: &'a Message<P>) -> Op<'a> {
         Op::Send {
             kind: message.kind,
+            tag: message.tag,
             payload: message.payload.as_ref(),
             priority: message.priority,
             ttl: message.ttl,
@@ -59,8 +67,8 @@ where
     pub fn apply<'a>(&mut self, now: Instant, op: Op<'a>) -> (Option<Next>, Option<Deliveries<'a>>) {
         match op {
             Op::Handle(input) => return (None, Some(self.handle(now, input))),
-            Op::Send { kind, payload, priority, ttl, key } => {
-                let message = Message { kind, payload: P::from(payload), priority, ttl, key };
+            Op::Send { kind, tag, payload, priority, ttl, key } => {
+                let message = Message { kind, tag, payload: P::from(payload), priority, ttl, key };
                 // What is refused or displaced is in the metrics; the operation itself cannot fail.
                 let _ = self.send(now, message, |_, _| ());
             }
@@ -69,6 +77,10 @@ where
                 let _ = self.pull(epoch);
             }
             Op::Poll => return (Some(self.poll()), None),
+            Op::Credentials(len) => {
+                let blank = |len: u32| ZEROS.get(..len as usize).unwrap_or(&ZEROS);
+                self.set_credentials(len.map(blank).map(P::from));
+            }
         }
         (None, None)
     }

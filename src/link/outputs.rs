@@ -1,17 +1,21 @@
 //! From state to actions: what is pending, in a fixed order, and what the machine waits for.
 
+use core::time::Duration;
+
 use super::action::{Action, Transport};
 use super::config::Config;
-use super::socket::{Candidacy, Flush, Other, Phase};
+use super::socket::{Candidacy, Farewell, Flush, Hello, Other, Phase, Socket};
 use super::state::{State, Wake};
 use super::{Core, Outcome};
 use crate::metrics::Metrics;
 use crate::outbox::{Arena, Slots};
 use crate::quality::Quality;
+use crate::session::{Context, Timer};
 use crate::time::Instant;
 
 /// A look at a link that takes out what is pending.
 pub(super) struct Outputs<'a, P, S> {
+    pub(super) config: &'a Config,
     pub(super) core: &'a mut Core,
     pub(super) arena: &'a mut Arena<P, S>,
 }
@@ -19,9 +23,12 @@ pub(super) struct Outputs<'a, P, S> {
 impl<P, S: Slots<P>> Outputs<'_, P, S> {
     /// The next pending action, in the order of [`Action`]'s variants.
     pub(super) fn next(&mut self) -> Option<Action> {
-        self.core.abandon().or_else(|| self.core.close()).or_else(|| self.core.open()).or_else(|| {
+        let first = self.core.abandon().or_else(|| self.core.farewell_flush());
+        first.or_else(|| self.core.close()).or_else(|| self.core.open()).or_else(|| {
             self.core
-                .beat()
+                .store()
+                .or_else(|| self.core.beat())
+                .or_else(|| self.core.hello_flush())
                 .or_else(|| self.flush())
                 .or_else(|| self.core.status())
                 .or_else(|| self.core.retry())
@@ -31,17 +38,31 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     }
 
     fn flush(&mut self) -> Option<Action> {
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
-        let may = self.core.online && socket.is_well() && socket.flush == Flush::Ready;
-        if !may || self.core.outbox.queued() == 0 {
+        let core = &*self.core;
+        let Phase::Open(socket) = &core.phase else { return None };
+        if !core.online || socket.flush == Flush::Asked {
             return None;
         }
+        let wants = match &socket.attachment {
+            None => core.session.outbox.queued() > 0 && socket.is_well(),
+            Some(attachment) => {
+                let (now, config) = (core.now, &self.config.delivery);
+                let cx = Context { now, config, durable: core.durable.as_ref() };
+                core.renewing
+                    || core.has_news_of_health()
+                    || core.session.wants_to_send(&cx, attachment, self.arena, socket.is_well())
+            }
+        };
+        if !wants {
+            return None;
+        }
+        let Phase::Open(socket) = &mut self.core.phase else { return None };
         socket.flush = Flush::Asked;
         Some(Action::Flush { epoch: socket.epoch })
     }
 
     fn settled(&mut self) -> Option<Action> {
-        let settlement = self.core.outbox.next_settlement(self.arena)?;
+        let settlement = self.core.session.outbox.next_settlement(self.arena)?;
         count(&mut self.core.metrics, settlement.outcome);
         Some(Action::Settled(settlement))
     }
@@ -63,6 +84,30 @@ impl Core {
         }
     }
 
+    /// The goodbye leaves before the close.
+    fn farewell_flush(&mut self) -> Option<Action> {
+        match &mut self.other {
+            Other::Closing(closing) if closing.farewell == Farewell::Due && !closing.told => {
+                closing.farewell = Farewell::Asked;
+                Some(Action::Flush { epoch: closing.epoch })
+            }
+            Other::Closing(_) | Other::Candidate(_) | Other::None => None,
+        }
+    }
+
+    fn hello_flush(&mut self) -> Option<Action> {
+        let opening = match (&mut self.phase, &mut self.other) {
+            (Phase::Opening(opening), _) | (_, Other::Candidate(Candidacy::Opening(opening))) => opening,
+            _ => return None,
+        };
+        if opening.hello != Hello::Due(Flush::Ready) {
+            return None;
+        }
+        self.session.counts.greeting(self.durable.as_ref())?;
+        opening.hello = Hello::Due(Flush::Asked);
+        Some(Action::Flush { epoch: opening.epoch })
+    }
+
     fn open(&mut self) -> Option<Action> {
         let opening = match (&mut self.phase, &mut self.other) {
             (Phase::Opening(opening), _) | (_, Other::Candidate(Candidacy::Opening(opening))) => opening,
@@ -75,10 +120,23 @@ impl Core {
         Some(Action::Open { epoch: opening.epoch, transport: Transport::WebSocket, attempt: opening.attempt })
     }
 
+    fn store(&mut self) -> Option<Action> {
+        let durable = self.durable.as_mut()?;
+        let wants = durable.wants(&self.session.counts) || self.unstored && !durable.is_storing();
+        if !wants || self.store_again.is_some() {
+            return None;
+        }
+        self.unstored = false;
+        self.version = self.version.saturating_add(1);
+        durable.ask(self.version, &self.session.counts);
+        Some(Action::Store { version: self.version })
+    }
+
     fn beat(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.phase else { return None };
         let epoch = socket.epoch;
-        if core::mem::take(&mut socket.pong) {
+        if let Some(nonce) = socket.pong.take() {
+            self.answering = nonce;
             return Some(Action::Pong { epoch });
         }
         let nonce = socket.ping.take()?;
@@ -123,10 +181,19 @@ impl Core {
             Phase::Open(socket) if socket.heartbeat.is_suspect() => {
                 State::Suspect { missed: socket.heartbeat.missed() }
             }
+            Phase::Open(socket) if socket.overdue > 0 => State::Unacknowledged,
             Phase::Open(socket) if socket.stalled => State::Stalled,
             Phase::Open(_) if self.quality.quality() >= Quality::Degraded => State::Slow,
             Phase::Open(_) => State::Connected,
         }
+    }
+
+    /// How long the other end may take to acknowledge: its delay, a round trip, and what is configured; twice as long after each
+    /// time that this was not enough, or a path that is only slow would never get anything across.
+    pub(super) fn ack_timeout(&self, config: &Config, socket: &Socket) -> Duration {
+        let delivery = &config.delivery;
+        let once = socket.heartbeat.patience(&config.heartbeat) + delivery.ack_delay + delivery.ack_timeout;
+        once.saturating_mul(1 << self.impatience.min(5))
     }
 
     /// The earliest timer. `expiry` is the outbox's.
@@ -137,6 +204,9 @@ impl Core {
                 earliest = Some((at, why));
             }
         };
+        if let Some(at) = self.store_again {
+            timer(at, Wake::Store);
+        }
         match &self.other {
             Other::Closing(closing) => timer(closing.give_up, Wake::CloseTimeout),
             Other::Candidate(Candidacy::At(at)) => timer(*at, Wake::Candidate),
@@ -149,14 +219,20 @@ impl Core {
             Phase::Open(socket) => {
                 if let Some(until) = socket.linger {
                     // Once nothing is left to send, it has come.
-                    timer(if self.outbox.is_empty() { self.now } else { until }, Wake::Linger);
+                    timer(if self.session.outbox.is_empty() { self.now } else { until }, Wake::Linger);
                 }
                 if self.online {
                     if let Some((at, due)) = socket.heartbeat.next(&config.heartbeat) {
                         timer(at, Wake::Heartbeat(due));
                     }
-                    if !socket.stalled && self.outbox.in_flight() > 0 {
+                    if !socket.stalled && !self.is_drained() {
                         timer(socket.progress + config.stall_after, Wake::Stall);
+                    }
+                    if let Some(attachment) = &socket.attachment
+                        && let Some((at, why)) =
+                            attachment.next(self.now, || self.ack_timeout(config, socket))
+                    {
+                        timer(at, if why == Timer::Ack { Wake::Ack } else { Wake::Overdue });
                     }
                 }
             }

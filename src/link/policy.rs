@@ -136,7 +136,7 @@ impl Config {
         let asked =
             |time: Option<_>| Verdict::Retry(time.map_or(backoff::Cause::Lost, backoff::Cause::RetryAfter));
         match cause {
-            Cause::Failure(Failure::Url) => Verdict::Final,
+            Cause::Failure(Failure::Url) | Cause::Superseded => Verdict::Final,
             Cause::Failure(Failure::Certificate) if self.final_certificate => Verdict::Final,
             Cause::Failure(Failure::Http { status, .. }) if self.final_http.contains(status) => {
                 Verdict::Final
@@ -156,6 +156,7 @@ impl Config {
             )
             | Cause::OpenTimeout
             | Cause::HeartbeatLost
+            | Cause::Unacknowledged
             | Cause::Violation(_)
             | Cause::Offline => Verdict::Retry(backoff::Cause::Lost),
         }

@@ -76,6 +76,8 @@ pub enum State {
         /// Answers missed in a row.
         missed: u8,
     },
+    /// Connected, and pings are answered, but an acknowledgement is overdue.
+    Unacknowledged,
     /// Connected, but bytes that were handed to the socket do not drain.
     Stalled,
     /// Connected, but the round trip is long.
@@ -95,7 +97,7 @@ impl State {
             State::Stopped | State::Offline | State::Waiting { .. } => Status::Disconnected,
             State::Opening { .. } => Status::Connecting,
             State::Connected => Status::Connected,
-            State::Suspect { .. } | State::Stalled | State::Slow => Status::Degraded,
+            State::Suspect { .. } | State::Unacknowledged | State::Stalled | State::Slow => Status::Degraded,
             State::Failed { .. } => Status::Failed,
         }
     }
@@ -117,6 +119,10 @@ pub enum Cause {
     HeartbeatLost,
     /// The peer broke the protocol in the way that this close code names.
     Violation(u16),
+    /// Messages were not acknowledged.
+    Unacknowledged,
+    /// Another copy of this link's state has the session.
+    Superseded,
     /// The network went away.
     Offline,
 }
@@ -137,6 +143,8 @@ impl fmt::Display for Cause {
             Cause::Closed(code) => write!(f, "closed with code {code}"),
             Cause::HeartbeatLost => f.write_str("no sign of life"),
             Cause::Violation(code) => write!(f, "protocol violation {code}"),
+            Cause::Unacknowledged => f.write_str("no acknowledgement"),
+            Cause::Superseded => f.write_str("another copy of the state has the session"),
             Cause::Offline => f.write_str("no network"),
         }
     }
@@ -155,6 +163,12 @@ pub enum Wake {
     Heartbeat(crate::heartbeat::Due),
     /// To say that bytes do not drain.
     Stall,
+    /// To store the state again, after a failure.
+    Store,
+    /// To acknowledge what came.
+    Ack,
+    /// To suspect the socket because nothing was acknowledged.
+    Overdue,
     /// To end the time that a stop left for sending.
     Linger,
     /// To give up a socket that does not close.

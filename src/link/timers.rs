@@ -1,7 +1,7 @@
 //! What time does.
 
 use super::machine::Machine;
-use super::socket::{Candidacy, Flush, Opening, Other, Phase};
+use super::socket::{Candidacy, Flush, Hello, Opening, Other, Phase};
 use super::state::Cause;
 use crate::heartbeat::Beat;
 use crate::outbox::Slots;
@@ -10,7 +10,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     /// Fires every timer that is due, each once.
     pub(super) fn fire(&mut self) {
         let now = self.core.now;
-        self.core.outbox.expire(self.arena, now);
+        self.core.session.outbox.expire(self.arena, now);
         match &self.core.other {
             Other::Closing(closing) if closing.give_up <= now => {
                 let epoch = closing.epoch;
@@ -38,27 +38,29 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.open();
         }
         // What a dead socket gave back may have become too old meanwhile.
-        self.core.outbox.expire(self.arena, now);
+        self.core.session.outbox.expire(self.arena, now);
+        self.core.number_ahead(self.config, self.arena);
+        self.core.store_again.take_if(|at| *at <= now);
     }
 
     pub(super) fn fire_open(&mut self) {
+        let undrained = !self.core.is_drained();
         let Phase::Open(socket) = &mut self.core.phase else { return };
         let now = self.core.now;
         if let Some(until) = socket.linger
-            && (until <= now || self.core.outbox.is_empty())
+            && (until <= now || self.core.session.outbox.is_empty())
         {
             self.drop_candidate();
             if let Some(socket) = self.take_socket() {
                 self.part(&socket);
-                self.core.outbox.stop(self.arena);
+                self.core.session.outbox.stop(self.arena);
             }
             return;
         }
         if !self.core.online {
             return;
         }
-        let in_flight = self.core.outbox.in_flight() > 0;
-        if in_flight && socket.progress + self.config.stall_after <= now {
+        if undrained && socket.progress + self.config.stall_after <= now {
             socket.stalled = true;
         }
         if socket.flush == Flush::Asked
@@ -74,9 +76,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 self.core.metrics.counts.missed_pongs += 1;
                 socket.heartbeat.set_watchful(true);
                 self.core.quality.missed();
-                if self.config.opens_candidates() && !matches!(self.core.other, Other::Candidate(_)) {
-                    self.open_candidate();
-                }
+                self.suspect();
             }
             Some(Beat::Dead) => {
                 self.core.metrics.counts.missed_pongs += 1;
@@ -91,11 +91,54 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 }
             }
         }
+        self.fire_overdue();
+    }
+
+    /// The current socket is suspect: if another could go on where it leaves off, one is opened beside it.
+    fn suspect(&mut self) {
+        let resumes = !self.is_native() || !self.core.token.is_empty();
+        if resumes && self.config.opens_candidates() && !matches!(self.core.other, Other::Candidate(_)) {
+            self.open_candidate();
+        }
+    }
+
+    /// An acknowledgement that stays out is as suspicious as a pong that does, and several end the socket.
+    fn fire_overdue(&mut self) {
+        let Phase::Open(socket) = &self.core.phase else { return };
+        let now = self.core.now;
+        let timeout = || self.core.ack_timeout(self.config, socket);
+        let overdue =
+            socket.attachment.as_ref().is_some_and(|attachment| attachment.is_overdue(now, timeout));
+        // As long as the socket is full, what is to be acknowledged may still be on this side.
+        if !overdue || socket.flush == Flush::Asked {
+            return;
+        }
+        let Phase::Open(socket) = &mut self.core.phase else { return };
+        if let Some(attachment) = &mut socket.attachment {
+            attachment.answered(now, true);
+        }
+        socket.overdue = socket.overdue.saturating_add(1);
+        self.core.impatience = self.core.impatience.saturating_add(1);
+        self.core.metrics.counts.overdue_acks += 1;
+        if socket.overdue < self.config.heartbeat.misses {
+            self.suspect();
+        } else if let Some(socket) = self.take_socket() {
+            self.core.metrics.disconnected(now);
+            self.core.abandon_socket(socket.epoch);
+            self.lost(&socket, Cause::Unacknowledged, None);
+        }
     }
 
     pub(super) fn open(&mut self) {
         // A closing socket may still have what an earlier one was given; its fate can no longer be told.
-        self.core.outbox.doubt(self.arena);
+        let last = match &mut self.core.other {
+            Other::Closing(closing) => core::mem::take(&mut closing.last),
+            Other::Candidate(_) | Other::None => false,
+        };
+        if last || !self.is_native() {
+            self.end_session();
+        }
+        self.begin_attempt();
         let epoch = self.core.next_epoch();
         self.core.metrics.counts.attempts += 1;
         self.core.phase = Phase::Opening(Opening {
@@ -103,6 +146,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             attempt: self.core.backoff.attempt(),
             give_up: self.core.now + self.config.open_timeout,
             told: false,
+            hello: Hello::NotYet,
         });
     }
 }

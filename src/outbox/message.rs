@@ -144,6 +144,9 @@ impl From<Key> for u64 {
 pub struct Message<P> {
     /// What the payload is.
     pub kind: Kind,
+    /// 0 for a message of the application's. Else the payload is the encoded body of an envelope, and this is its tag
+    /// ([`wire::native::tag`](crate::wire::native::tag)); the outbox only carries it along.
+    pub tag: u8,
     /// The payload, opaque to the outbox.
     pub payload: P,
     /// Which queue it waits in.
@@ -168,7 +171,13 @@ impl<P> Message<P> {
     }
 
     const fn new(kind: Kind, payload: P) -> Message<P> {
-        Message { kind, payload, priority: Priority::Normal, ttl: None, key: None }
+        Message { kind, tag: 0, payload, priority: Priority::Normal, ttl: None, key: None }
+    }
+
+    /// The same as the body of an envelope with this tag.
+    #[must_use]
+    pub fn with_tag(self, tag: u8) -> Message<P> {
+        Message { tag, ..self }
     }
 
     /// The same with this priority.
@@ -197,6 +206,8 @@ pub struct Sending<'a, P> {
     pub id: MessageId,
     /// What the payload is.
     pub kind: Kind,
+    /// 0, or the tag of the envelope whose body the payload is.
+    pub tag: u8,
     /// The payload.
     pub payload: &'a P,
     /// The payload's length as it was told to [`push`](super::Outbox::push), in bytes.
@@ -268,6 +279,8 @@ pub enum RefusedReason {
     TooLarge,
     /// Its payload is a heartbeat of the wire, and the other end would take it for one. Told by a link, not by an outbox.
     Heartbeat,
+    /// The wire has no envelope of its [tag](Message::tag) that may be sent from here. Told by a link, not by an outbox.
+    Tag,
 }
 
 /// A message that was not accepted, handed back.
@@ -286,6 +299,7 @@ impl<P> fmt::Display for Refused<P> {
             RefusedReason::Full => "the outbox is full",
             RefusedReason::TooLarge => "the message is too large",
             RefusedReason::Heartbeat => "the message is a heartbeat of the wire",
+            RefusedReason::Tag => "the wire has no such envelope",
         })
     }
 }

@@ -49,6 +49,7 @@ mod lanes;
 mod message;
 mod ring;
 mod steps;
+mod store;
 
 pub use arena::{Arena, Slot, Slots, Storage};
 pub use config::{Config, Policy};
@@ -165,6 +166,7 @@ impl Outbox {
             slot.deadline = message.ttl.or(config.age).map(|ttl| now + ttl);
             slot.len = len;
             slot.kind = message.kind;
+            slot.tag = message.tag;
             slot.priority = priority;
         }
         self.lanes.accept(arena, index, priority);

@@ -176,7 +176,7 @@ impl Outbox {
     ) -> Option<Sending<'a, P>> {
         let slot = arena.slot(index).filter(|slot| self.owns(slot))?;
         let id = MessageId { sequence: slot.sequence, slot: index };
-        Some(Sending { id, kind: slot.kind, payload: slot.payload.as_ref()?, len: slot.len })
+        Some(Sending { id, kind: slot.kind, tag: slot.tag, payload: slot.payload.as_ref()?, len: slot.len })
     }
 
     fn in_stage<'a, P, S: Slots<P>>(

@@ -449,8 +449,9 @@ impl<S: Server> Sim<S> {
 
     fn input(&mut self, input: Input<'_>) {
         for delivery in self.link.handle(self.now, input) {
-            let Delivery::Message { data, .. } = delivery;
-            self.log.push(Entry { at: self.now, what: Happening::Delivered(data.to_vec()) });
+            if let Delivery::Message { data, .. } = delivery {
+                self.log.push(Entry { at: self.now, what: Happening::Delivered(data.to_vec()) });
+            }
         }
         self.drain();
     }
@@ -483,6 +484,10 @@ impl<S: Server> Sim<S> {
                     let frame = self.link.pong_frame();
                     let packet = packet(frame.opcode, [frame.head(), frame.payload()].concat());
                     self.with(epoch, |connection, path, now, rng| connection.up.send(now, packet, path, rng));
+                }
+                // A simulated disk is as quick as it is safe.
+                Action::Store { version } => {
+                    let _ = self.link.handle(self.now, Input::Stored(version));
                 }
                 Action::Flush { epoch } => self.flush(epoch),
                 Action::Status { .. }
@@ -528,7 +533,7 @@ impl<S: Server> Sim<S> {
                 break;
             }
             let Some(frame) = self.link.pull(epoch) else { break };
-            connection.pulled += frame.len() as u64;
+            connection.pulled += frame.payload().len() as u64;
             let packet = packet(frame.opcode, [frame.head(), frame.payload()].concat());
             connection.up.send(self.now, packet, &path, &mut self.rng);
         }

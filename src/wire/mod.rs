@@ -2,8 +2,10 @@
 //!
 //! The wire is a value, chosen at run time, because a server speaks several at once.
 
+pub mod json;
 pub mod native;
 pub mod raw;
+pub mod serial;
 
 use crate::error::ConfigError;
 use crate::heartbeat;
@@ -16,6 +18,8 @@ use crate::outbox::Kind;
 pub enum Wire {
     /// Payload bytes untouched: any WebSocket server that exists today.
     Raw(raw::Config),
+    /// Both ends are everlink: nothing is lost, nothing comes twice, and a session outlives its sockets.
+    Native(native::Limits),
 }
 
 impl Default for Wire {
@@ -36,24 +40,45 @@ impl Wire {
     pub(crate) fn check(&self, mode: heartbeat::Mode) -> Result<(), ConfigError> {
         match self {
             Wire::Raw(config) => config.check(mode),
+            Wire::Native(limits) => limits.check(),
         }
     }
 
     pub(crate) fn classify(&self, mode: heartbeat::Mode, data: &[u8]) -> Incoming {
         match self {
             Wire::Raw(config) => config.classify(mode, data),
+            Wire::Native(_) => Incoming::Message,
         }
     }
 
     pub(crate) fn ping(&self, nonce: u32) -> Frame<'_> {
         match self {
             Wire::Raw(config) => config.ping(nonce),
+            Wire::Native(_) => Frame::enveloped(&native::Envelope::Ping { nonce }),
         }
     }
 
-    pub(crate) fn pong(&self) -> Frame<'_> {
+    pub(crate) fn pong(&self, nonce: u32) -> Frame<'_> {
         match self {
             Wire::Raw(config) => config.pong(),
+            Wire::Native(_) => Frame::enveloped(&native::Envelope::Pong { nonce }),
+        }
+    }
+
+    /// Whether the body of an envelope with this tag may be sent.
+    pub(crate) const fn has_tag(&self, tag: u8) -> bool {
+        match self {
+            Wire::Raw(_) => false,
+            Wire::Native(_) => native::tag::may_send(tag),
+        }
+    }
+
+    /// The WebSocket sub-protocol that the adapter asks for; a server that does not select it does not speak the wire.
+    #[must_use]
+    pub const fn subprotocol(&self) -> Option<&'static str> {
+        match self {
+            Wire::Raw(_) => None,
+            Wire::Native(_) => Some(native::SUBPROTOCOL),
         }
     }
 
@@ -61,6 +86,7 @@ impl Wire {
     pub(crate) const fn resumes(&self) -> bool {
         match self {
             Wire::Raw(_) => false,
+            Wire::Native(_) => true,
         }
     }
 }
@@ -99,14 +125,54 @@ pub struct Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    const HEAD: usize = 4;
+    /// The longest head is a welcome's with a token: 116 bytes.
+    pub(crate) const HEAD: usize = 120;
 
     pub(crate) const fn new(opcode: Opcode, payload: &'a [u8]) -> Frame<'a> {
         Frame { opcode, head: [0; Frame::HEAD], head_len: 0, payload }
     }
 
-    pub(crate) const fn with_nonce(opcode: Opcode, nonce: u32) -> Frame<'a> {
-        Frame { opcode, head: nonce.to_be_bytes(), head_len: 4, payload: &[] }
+    pub(crate) fn with_nonce(opcode: Opcode, nonce: u32) -> Frame<'a> {
+        let mut frame = Frame::new(opcode, &[]);
+        frame.put_bytes(&nonce.to_be_bytes());
+        frame
+    }
+
+    /// A frame of this envelope, and its payload.
+    pub(crate) fn enveloped(envelope: &native::Envelope<'a>) -> Frame<'a> {
+        let mut frame = Frame::new(Opcode::Binary, envelope.payload());
+        frame.put(envelope);
+        frame
+    }
+
+    /// The same head in front of this payload.
+    pub(crate) const fn with_payload(self, payload: &'a [u8]) -> Frame<'a> {
+        Frame { payload, ..self }
+    }
+
+    /// Appends an envelope's tag and the length of its body to the head; the body is to be the payload.
+    pub(crate) fn put_head(&mut self, tag: u8, len: u32) {
+        self.put_with(|room| native::encode_tag(tag, len, room));
+    }
+
+    /// Appends an envelope to the head: all of it but its payload.
+    pub(crate) fn put(&mut self, envelope: &native::Envelope<'_>) {
+        self.put_with(|room| envelope.encode_head(room));
+    }
+
+    fn put_bytes(&mut self, bytes: &[u8]) {
+        self.put_with(|room| {
+            room.get_mut(..bytes.len()).ok_or(native::EncodeError::NoRoom)?.copy_from_slice(bytes);
+            Ok(bytes.len())
+        });
+    }
+
+    #[inline]
+    fn put_with(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize, native::EncodeError>) {
+        let room = self.head.get_mut(usize::from(self.head_len)..).unwrap_or_default();
+        let written = write(room);
+        debug_assert!(written.is_ok(), "a head has room for what is put there: {written:?}");
+        self.head_len += written.ok().and_then(|len| u8::try_from(len).ok()).unwrap_or(0);
     }
 
     /// The wire's own bytes in front of the payload; empty on the raw wire, but for a ping.

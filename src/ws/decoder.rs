@@ -45,8 +45,9 @@ pub struct Decoder {
     text: Utf8,
 }
 
-/// Up to here a text is unmasked and looked at in one pass; beyond, vector instructions make two passes cheaper.
-const SHORT: usize = 128;
+/// The first bytes of frames that are whole messages.
+const WHOLE_TEXT: u8 = FIN | Opcode::Text as u8;
+const WHOLE_BINARY: u8 = FIN | Opcode::Binary as u8;
 
 /// What the next byte that is not consumed is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,31 +120,85 @@ impl Decoder {
     /// The first violation; once.
     #[inline]
     pub fn decode<'b>(&mut self, bytes: &mut &'b mut [u8]) -> Result<Option<Event<'b>>, Error> {
+        // What mostly comes is compiled into the caller.
+        match self.usual(bytes) {
+            Some((kind, mask, payload)) => {
+                let at = self.offset.saturating_sub(payload.len() as u64);
+                Decoder::whole(kind, mask, payload, at).map(Some).map_err(|error| self.fail(error))
+            }
+            None => {
+                let mut event = None;
+                self.decode_any(bytes, &mut event)?;
+                Ok(event)
+            }
+        }
+    }
+
+    /// Consumes a frame that is a whole message, is there as a whole, has less than 64 KiB, and breaks no rule and no limit.
+    #[inline]
+    fn usual<'b>(&mut self, bytes: &mut &'b mut [u8]) -> Option<(Kind, Option<Mask>, &'b mut [u8])> {
+        if self.stage != Stage::Head || self.message.is_some() {
+            return None;
+        }
+        let &[first, second, a, b] = bytes.first_chunk()?;
+        let kind = match first {
+            WHOLE_TEXT => Kind::Text,
+            WHOLE_BINARY => Kind::Binary,
+            _ => return None,
+        };
+        let masked = match self.role {
+            Role::Client => 0,
+            Role::Server => MASKED,
+        };
+        let (mut head, length) = match second ^ masked {
+            length @ 0..126 => (2, usize::from(length)),
+            126 if a != 0 || b >= 126 => (4, usize::from(u16::from_be_bytes([a, b]))),
+            _ => return None,
+        };
+        let mask = match self.role {
+            Role::Client => None,
+            Role::Server => Some(Mask::new(*bytes.get(head..)?.first_chunk()?)),
+        };
+        head += if mask.is_some() { 4 } else { 0 };
+        if length as u64 > self.limits.frame || length as u64 > self.limits.message {
+            return None;
+        }
+        let frame = bytes.split_off_mut(..head + length)?;
+        self.offset += (head + length) as u64;
+        Some((kind, mask, frame.get_mut(head..)?))
+    }
+
+    /// What comes out goes through a reference, so that what [`decode`](Decoder::decode) gives itself may stay in registers.
+    #[inline(never)]
+    fn decode_any<'b>(
+        &mut self,
+        bytes: &mut &'b mut [u8],
+        event: &mut Option<Event<'b>>,
+    ) -> Result<(), Error> {
+        *event = self.next(bytes).map_err(|error| self.fail(error))?;
+        Ok(())
+    }
+
+    fn next<'b>(&mut self, bytes: &mut &'b mut [u8]) -> Result<Option<Event<'b>>, Error> {
         loop {
             match self.stage {
-                Stage::Head => match self.head(bytes) {
-                    Ok(true) => {}
-                    Ok(false) => return Ok(None),
-                    Err(error) => return Err(self.fail(error)),
-                },
+                Stage::Head => {
+                    if !self.head(bytes)? {
+                        return Ok(None);
+                    }
+                }
                 Stage::Payload => {}
                 Stage::Over => return Ok(self.ignore(bytes)),
             }
             let available = self.frame.left.min(bytes.len() as u64) as usize;
             if (available as u64) < self.frame.left {
-                return match self.prepare(bytes.get_mut(..available).unwrap_or_default()) {
-                    Ok(()) => Ok(None),
-                    Err(error) => Err(self.fail(error)),
-                };
-            }
-            let Some((payload, rest)) = mem::take(bytes).split_at_mut_checked(available) else {
+                self.prepare(bytes.get_mut(..available).unwrap_or_default())?;
                 return Ok(None);
-            };
-            *bytes = rest;
-            match self.complete(payload) {
-                Ok(None) => {}
-                Ok(event) => return Ok(event),
-                Err(error) => return Err(self.fail(error)),
+            }
+            let Some(payload) = bytes.split_off_mut(..available) else { return Ok(None) };
+            let event = self.complete(payload)?;
+            if event.is_some() {
+                return Ok(event);
             }
         }
     }
@@ -200,7 +255,6 @@ impl Decoder {
     }
 
     /// Reads a head and consumes it. `false` if it is not complete; what is wrong is told as soon as it is there.
-    #[inline]
     fn head(&mut self, bytes: &mut &mut [u8]) -> Result<bool, Error> {
         let Some(&[first, second]) = bytes.first_chunk() else {
             if let Some(&first) = bytes.first() {
@@ -252,7 +306,6 @@ impl Decoder {
     }
 
     /// What the first byte says.
-    #[inline]
     fn opcode(&self, first: u8) -> Result<Opcode, Error> {
         let Some(opcode) = Opcode::of(first) else {
             return Err(self.wrong(Violation::Opcode(first & 0x0f), 0));
@@ -277,7 +330,6 @@ impl Decoder {
     }
 
     /// Checks the second byte.
-    #[inline]
     fn second(&self, opcode: Opcode, second: u8) -> Result<(), Error> {
         let masked = second & MASKED != 0;
         let violation = match self.role {
@@ -305,7 +357,6 @@ impl Decoder {
     }
 
     /// Whether such a frame is within the limits, and what it makes of the message.
-    #[inline]
     fn admit(&self, opcode: Opcode, fin: bool, rsv1: bool, length: u64) -> Result<Option<Message>, Error> {
         let kind = match opcode {
             Opcode::Continuation => None,
@@ -371,7 +422,6 @@ impl Decoder {
     }
 
     /// A whole payload, or the last of it. `None` if it is not worth an event.
-    #[inline]
     fn complete<'b>(&mut self, payload: &'b mut [u8]) -> Result<Option<Event<'b>>, Error> {
         let length = payload.len() as u64;
         let event = if self.frame.opcode.is_control() {
@@ -383,7 +433,12 @@ impl Decoder {
             && let Some(Message { kind, compressed: false, begun: false, .. }) = self.message
             && self.frame.opcode != Opcode::Continuation
         {
-            Some(self.whole(kind, payload)?)
+            self.message = None;
+            Some(if self.frame.ready > 0 {
+                self.rest_of_whole(kind, payload)?
+            } else {
+                Decoder::whole(kind, self.frame.mask, payload, self.offset)?
+            })
         } else {
             self.check(payload)?;
             if self.frame.fin {
@@ -399,29 +454,25 @@ impl Decoder {
         Ok(event)
     }
 
-    /// A message that is one frame.
+    /// A message that is one frame, whose payload begins at `at`.
     #[inline]
-    fn whole<'b>(&mut self, kind: Kind, payload: &'b mut [u8]) -> Result<Event<'b>, Error> {
-        self.message = None;
-        if self.frame.ready > 0 {
-            return self.rest_of_whole(kind, payload);
-        }
-        let short = payload.len() <= SHORT;
-        let mut ascii = false;
-        if let Some(mask) = &mut self.frame.mask {
-            if short && kind == Kind::Text {
-                ascii = mask.apply_to_ascii(payload);
-            } else {
+    fn whole(kind: Kind, mask: Option<Mask>, payload: &mut [u8], at: u64) -> Result<Event<'_>, Error> {
+        match (kind, mask) {
+            (Kind::Binary, None) => Ok(Event::Binary(payload)),
+            (Kind::Binary, Some(mut mask)) => {
                 mask.apply(payload);
+                Ok(Event::Binary(payload))
             }
-        }
-        match kind {
-            Kind::Binary => Ok(Event::Binary(payload)),
-            Kind::Text if ascii => Ok(Event::Text(Text::checked(payload))),
-            Kind::Text => match utf8::text(payload) {
-                Some(text) => Ok(Event::Text(text.into())),
-                None => Err(self.wrong(Violation::TextNotUtf8, utf8::valid_up_to(payload) as u64)),
-            },
+            (Kind::Text, mask) => {
+                let text = match mask {
+                    Some(mask) => mask.apply_to_text(payload),
+                    None => utf8::text(payload).ok_or(&*payload),
+                };
+                text.map(|text| Event::Text(text.into())).map_err(|bytes| Error {
+                    violation: Violation::TextNotUtf8,
+                    at: at + utf8::valid_up_to(bytes) as u64,
+                })
+            }
         }
     }
 

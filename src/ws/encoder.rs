@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::frame::{Opcode, Role};
+use super::frame::{CONTROL_MAX, MASKED, Opcode, Role};
 use super::mask::Mask;
 use super::outgoing::{Frame, Head};
 
@@ -89,34 +89,13 @@ impl Encoder {
         mask: Option<Mask>,
         out: &mut [u8],
     ) -> Result<usize, SendError> {
-        if mask.is_none()
-            && self.role == Role::Server
-            && self.stage == Stage::Between
-            && frame.is_whole_message()
-        {
-            // What a server mostly does, small enough to be compiled into its caller.
-            let needed = frame.encoded_len(None);
-            let room = out.get_mut(..needed).and_then(|out| frame.write_head(None, out));
-            copy(frame.payload(), room.ok_or(SendError::NoRoom(needed))?);
-            return Ok(needed);
-        }
-        self.write_any(&frame, mask, out)
-    }
-
-    #[inline(never)]
-    fn write_any(
-        &mut self,
-        frame: &Frame<'_>,
-        mask: Option<Mask>,
-        out: &mut [u8],
-    ) -> Result<usize, SendError> {
-        let stage = self.next(frame, mask)?;
+        let stage = self.next(frame.opcode, frame.is_last(), mask)?;
         let needed = frame.encoded_len(mask);
-        let room = out.get_mut(..needed).and_then(|out| frame.write_head(mask, out));
-        let room = room.ok_or(SendError::NoRoom(needed))?;
+        let out = out.get_mut(..needed).ok_or(SendError::NoRoom(needed))?;
         match mask {
-            Some(mut mask) => mask.copy(frame.payload(), room),
-            None => copy(frame.payload(), room),
+            // Compiled into the caller: it is little more than a copy.
+            None => put(frame.first, frame.payload(), out),
+            Some(mask) => put_masked(frame.first, frame.payload(), mask, out),
         }
         self.stage = stage;
         Ok(needed)
@@ -129,7 +108,7 @@ impl Encoder {
     /// What a [`SendError`] says, but for the room.
     #[inline]
     pub fn head(&mut self, frame: &Frame<'_>, mask: Option<Mask>) -> Result<Head, SendError> {
-        self.stage = self.next(frame, mask)?;
+        self.stage = self.next(frame.opcode, frame.is_last(), mask)?;
         Ok(frame.head(mask))
     }
 
@@ -139,22 +118,22 @@ impl Encoder {
         self.stage == Stage::Closed
     }
 
-    /// What comes after this frame, if it may come now.
+    /// What comes after such a frame, if it may come now.
     #[inline]
-    fn next(&self, frame: &Frame<'_>, mask: Option<Mask>) -> Result<Stage, SendError> {
+    fn next(&self, opcode: Opcode, last: bool, mask: Option<Mask>) -> Result<Stage, SendError> {
         if mask.is_some() != (self.role == Role::Client) {
             return Err(SendError::Mask);
         }
-        if self.stage == Stage::Between && frame.is_whole_message() {
+        if self.stage == Stage::Between && last && matches!(opcode, Opcode::Text | Opcode::Binary) {
             return Ok(Stage::Between);
         }
-        self.next_of_other(frame)
+        self.next_of_other(opcode, last)
     }
 
     #[cold]
-    fn next_of_other(&self, frame: &Frame<'_>) -> Result<Stage, SendError> {
-        let after = if frame.is_last() { Stage::Between } else { Stage::InMessage };
-        match (frame.opcode, self.stage) {
+    fn next_of_other(&self, opcode: Opcode, last: bool) -> Result<Stage, SendError> {
+        let after = if last { Stage::Between } else { Stage::InMessage };
+        match (opcode, self.stage) {
             (_, Stage::Closed) => Err(SendError::Closed),
             (Opcode::Text | Opcode::Binary, Stage::Between) | (Opcode::Continuation, Stage::InMessage) => {
                 Ok(after)
@@ -167,15 +146,58 @@ impl Encoder {
     }
 }
 
+/// Writes head and payload into as much room.
+#[inline]
+fn put(first: u8, payload: &[u8], out: &mut [u8]) {
+    if let Some(room) = write_head(first, payload.len(), None, out) {
+        copy(payload, room);
+    }
+}
+
+/// The same, masked. It takes what fits into registers: a frame that is handed over through memory is slow to read right after it
+/// was put together.
+#[inline(never)]
+fn put_masked(first: u8, payload: &[u8], mut mask: Mask, out: &mut [u8]) {
+    if let Some(room) = write_head(first, payload.len(), Some(mask), out) {
+        mask.copy(payload, room);
+    }
+}
+
+/// Writes a head to the beginning of `out`, and gives what is behind it; `None` if it does not fit.
+#[inline(always)]
+fn write_head(first: u8, length: usize, mask: Option<Mask>, out: &mut [u8]) -> Option<&mut [u8]> {
+    let bit = if mask.is_some() { MASKED } else { 0 };
+    let out = if length <= CONTROL_MAX {
+        start(out, [first, bit | length as u8])?
+    } else if length <= 0xffff {
+        let [a, b] = (length as u16).to_be_bytes();
+        start(out, [first, bit | 126, a, b])?
+    } else {
+        start(start(out, [first, bit | 127])?, (length as u64).to_be_bytes())?
+    };
+    match mask {
+        Some(mask) => start(out, mask.key()),
+        None => Some(out),
+    }
+}
+
+/// Writes the first bytes.
+#[inline(always)]
+fn start<const N: usize>(out: &mut [u8], bytes: [u8; N]) -> Option<&mut [u8]> {
+    let (start, rest) = out.split_first_chunk_mut()?;
+    *start = bytes;
+    Some(rest)
+}
+
 /// Copies a payload into as much room. Short ones by two moves that overlap: a call of `memcpy` costs as much as all the rest.
 #[inline]
 fn copy(from: &[u8], to: &mut [u8]) {
     match from.len() {
-        4..8 => ends::<4>(from, to),
-        8..16 => ends::<8>(from, to),
-        16..=32 => ends::<16>(from, to),
-        33..=64 => ends::<32>(from, to),
-        _ => to.copy_from_slice(from),
+        65.. | 0..4 => to.copy_from_slice(from),
+        33.. => ends::<32>(from, to),
+        16.. => ends::<16>(from, to),
+        8.. => ends::<8>(from, to),
+        4.. => ends::<4>(from, to),
     }
 }
 

@@ -26,45 +26,54 @@ pub enum Event<'b> {
 }
 
 /// The bytes of a text message, which are known to be UTF-8.
-///
-/// Bytes cost nothing. A `str` may cost a look at every byte again: the proof that a short text or one that came in pieces is
-/// valid is not one that the compiler takes without `unsafe`.
 #[derive(Clone, Copy)]
-pub struct Text<'b> {
-    bytes: &'b [u8],
-    text: Option<&'b str>,
+pub struct Text<'b>(Known<'b>);
+
+#[derive(Clone, Copy)]
+enum Known<'b> {
+    Text(&'b str),
+    /// Checked in pieces: a proof, but not one that the compiler takes without `unsafe`.
+    Checked(&'b [u8]),
 }
 
 impl<'b> Text<'b> {
     /// Of bytes that were checked.
     #[inline]
     pub(super) const fn checked(bytes: &'b [u8]) -> Text<'b> {
-        Text { bytes, text: None }
+        Text(Known::Checked(bytes))
     }
 
     /// The bytes.
     #[must_use]
+    #[inline]
     pub const fn bytes(self) -> &'b [u8] {
-        self.bytes
+        match self.0 {
+            Known::Text(text) => text.as_bytes(),
+            Known::Checked(bytes) => bytes,
+        }
     }
 
-    /// The text.
+    /// The text. This costs nothing, except for a message that came in several reads: there it is a second look at every byte.
     #[must_use]
+    #[inline]
     pub fn as_str(self) -> &'b str {
-        self.text.or_else(|| utf8::text(self.bytes)).unwrap_or_default()
+        match self.0 {
+            Known::Text(text) => text,
+            Known::Checked(bytes) => utf8::text(bytes).unwrap_or_default(),
+        }
     }
 }
 
 impl<'b> From<&'b str> for Text<'b> {
     #[inline]
     fn from(text: &'b str) -> Text<'b> {
-        Text { bytes: text.as_bytes(), text: Some(text) }
+        Text(Known::Text(text))
     }
 }
 
 impl PartialEq for Text<'_> {
     fn eq(&self, other: &Text<'_>) -> bool {
-        self.bytes == other.bytes
+        self.bytes() == other.bytes()
     }
 }
 

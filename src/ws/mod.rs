@@ -1,4 +1,5 @@
-//! RFC 6455 itself: what turns a stream of bytes into a WebSocket. Sans-IO, without allocation.
+//! RFC 6455 itself: what turns a stream of bytes into a WebSocket. Sans-IO, without allocation (but for `deflate`, which is
+//! a feature).
 //!
 //! ```text
 //!             bytes in                                                bytes out
@@ -12,6 +13,8 @@
 mod closing;
 mod code;
 mod decoder;
+#[cfg(feature = "deflate")]
+pub mod deflate;
 mod encoder;
 mod event;
 mod frame;

@@ -14,7 +14,7 @@ use crate::outbox::Kind;
 pub struct Frame<'p> {
     pub(super) opcode: Opcode,
     /// The first byte of the head.
-    first: u8,
+    pub(super) first: u8,
     payload: &'p [u8],
 }
 
@@ -83,12 +83,6 @@ impl<'p> Frame<'p> {
         self.first & FIN != 0
     }
 
-    /// Whether it is a message by itself.
-    #[inline]
-    pub(super) const fn is_whole_message(&self) -> bool {
-        self.is_last() && matches!(self.opcode, Opcode::Text | Opcode::Binary)
-    }
-
     /// Bytes of head and payload.
     #[inline]
     pub(super) const fn encoded_len(&self, mask: Option<Mask>) -> usize {
@@ -103,51 +97,26 @@ impl<'p> Frame<'p> {
         length.saturating_add(short + if mask.is_some() { 4 } else { 0 })
     }
 
-    /// Writes the head to the beginning of `out`, and gives what is behind it; `None` if it does not fit.
-    #[inline]
-    pub(super) fn write_head<'o>(&self, mask: Option<Mask>, out: &'o mut [u8]) -> Option<&'o mut [u8]> {
-        let length = self.payload.len();
-        let bit = if mask.is_some() { MASKED } else { 0 };
-        let out = if length <= CONTROL_MAX {
-            put(out, [self.first, bit | length as u8])?
-        } else if length <= 0xffff {
-            let [a, b] = (length as u16).to_be_bytes();
-            put(out, [self.first, bit | 126, a, b])?
-        } else {
-            put(put(out, [self.first, bit | 127])?, (length as u64).to_be_bytes())?
-        };
-        match mask {
-            Some(mask) => put(out, mask.key()),
-            None => Some(out),
-        }
-    }
-
     /// The head alone.
     #[inline]
     pub(super) const fn head(&self, mask: Option<Mask>) -> Head {
-        let length = self.payload.len();
-        let bit = if mask.is_some() { MASKED } else { 0 };
-        let [e0, e1, e2, e3, e4, e5, e6, e7] = (length as u64).to_be_bytes();
-        let [a, b, c, d] = match mask {
-            Some(mask) => mask.key(),
-            None => [0; 4],
+        let (first, length) = (self.first as u64, self.payload.len() as u64);
+        let (bit, key, key_length) = match mask {
+            Some(mask) => (MASKED as u64, u32::from_le_bytes(mask.key()) as u64, 4),
+            None => (0, 0, 0),
         };
-        let (bytes, unmasked) = if length <= CONTROL_MAX {
-            ([self.first, bit | length as u8, a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0], 2)
+        // As one number, whose lowest byte is the first.
+        let (number, unmasked) = if length <= CONTROL_MAX as u64 {
+            ((first | (bit | length) << 8 | key << 16) as u128, 2)
         } else if length <= 0xffff {
-            ([self.first, bit | 126, e6, e7, a, b, c, d, 0, 0, 0, 0, 0, 0], 4)
+            let length = (length as u16).swap_bytes() as u64;
+            ((first | (bit | 126) << 8 | length << 16 | key << 32) as u128, 4)
         } else {
-            ([self.first, bit | 127, e0, e1, e2, e3, e4, e5, e6, e7, a, b, c, d], 10)
+            let length = length.swap_bytes() as u128;
+            ((first | (bit | 127) << 8) as u128 | length << 16 | (key as u128) << 80, 10)
         };
-        Head { bytes, length: unmasked + if mask.is_some() { 4 } else { 0 } }
+        Head((number | ((unmasked + key_length) as u128) << 120).to_le_bytes())
     }
-}
-
-#[inline]
-fn put<const N: usize>(out: &mut [u8], bytes: [u8; N]) -> Option<&mut [u8]> {
-    let (start, rest) = out.split_first_chunk_mut()?;
-    *start = bytes;
-    Some(rest)
 }
 
 const fn opcode_of(kind: Kind) -> Opcode {
@@ -160,10 +129,10 @@ const fn opcode_of(kind: Kind) -> Opcode {
 /// The head of a frame: what goes out before its payload.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Head {
-    bytes: [u8; Head::MAX],
-    length: u8,
-}
+pub struct Head(
+    /// The last byte is how many of them there are.
+    [u8; 16],
+);
 
 impl Head {
     /// No head is longer.
@@ -173,7 +142,8 @@ impl Head {
     #[must_use]
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..usize::from(self.length)).unwrap_or_default()
+        let [.., length] = self.0;
+        self.0.get(..usize::from(length)).unwrap_or_default()
     }
 }
 

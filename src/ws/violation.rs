@@ -30,7 +30,8 @@ pub enum Violation {
     NothingToContinue,
     /// A new message inside another (section 5.4).
     MessageInMessage,
-    /// Text that is not UTF-8 (sections 5.6 and 8.1). It is at the beginning of the character that cannot be.
+    /// Text that is not UTF-8 (sections 5.6 and 8.1). It is at the beginning of the character that cannot be; of a text that
+    /// was compressed, before this byte.
     TextNotUtf8,
     /// A close frame with a single byte, which is half a code (section 5.5.1).
     HalfACode,
@@ -46,6 +47,10 @@ pub enum Violation {
     EmptyFragments,
     /// More than [`Limits::controls`](super::Limits::controls) inside a message that does not go on.
     ControlFlood,
+    /// A compressed message is no DEFLATE data (RFC 7692, section 7.2.2). What is wrong is before this byte.
+    NotDeflate,
+    /// A compressed message has more bytes than this, which is what `deflate::Config::inflated` allows, when inflated.
+    InflatedTooBig(u64),
 }
 
 impl Violation {
@@ -65,8 +70,10 @@ impl Violation {
             | Violation::MessageInMessage
             | Violation::HalfACode
             | Violation::CloseCode(_) => Code::PROTOCOL,
-            Violation::TextNotUtf8 | Violation::ReasonNotUtf8 => Code::INVALID_DATA,
-            Violation::FrameTooBig(_) | Violation::MessageTooBig(_) => Code::TOO_BIG,
+            Violation::TextNotUtf8 | Violation::ReasonNotUtf8 | Violation::NotDeflate => Code::INVALID_DATA,
+            Violation::FrameTooBig(_) | Violation::MessageTooBig(_) | Violation::InflatedTooBig(_) => {
+                Code::TOO_BIG
+            }
             Violation::EmptyFragments | Violation::ControlFlood => Code::POLICY,
         }
     }
@@ -93,6 +100,10 @@ impl fmt::Display for Violation {
             Violation::MessageTooBig(bytes) => return write!(f, "a message of {bytes} bytes is too big"),
             Violation::EmptyFragments => "too many empty fragments",
             Violation::ControlFlood => "too many control frames inside a message",
+            Violation::NotDeflate => "a compressed message is not DEFLATE data",
+            Violation::InflatedTooBig(bytes) => {
+                return write!(f, "a message inflates to more than {bytes} bytes");
+            }
         })
     }
 }

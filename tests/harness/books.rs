@@ -269,7 +269,7 @@ impl<L: Driven> Books<L> {
         let mut payload = self.count.to_be_bytes().to_vec();
         payload.resize(len.max(4), b'.');
         let known = payload.clone();
-        let message = Message { kind: Kind::Binary, payload, priority, ttl, key: key.map(Key::new) };
+        let message = Message { priority, ttl, key: key.map(Key::new), ..Message::binary(payload) };
         let mut displaced = Vec::new();
         let sent = self.link.send(self.now, message, &mut |gone| displaced.push(gone));
         for gone in displaced {
@@ -319,6 +319,7 @@ impl<L: Driven> Books<L> {
                 }
                 Action::Ping { nonce, .. } => self.nonce = nonce,
                 Action::Settled(settlement) => self.settle(settlement),
+                Action::Store { version } => self.handle(Input::Stored(version)),
                 Action::Close { .. }
                 | Action::Pong { .. }
                 | Action::Flush { .. }

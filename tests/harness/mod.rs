@@ -16,6 +16,7 @@
 )]
 
 pub mod books;
+pub mod far;
 pub mod random;
 #[cfg(feature = "serde")]
 pub mod tape;
@@ -24,11 +25,14 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use everlink::backoff::Jitter;
-use everlink::link::{Action, Close, Config, Epoch, Event, Failure, Input, Link, Next, State, Status};
+use everlink::link::{
+    Action, Close, Config, Delivery, Epoch, Event, Failure, Input, Link, Next, State, Status,
+};
 use everlink::metrics::Report;
 use everlink::outbox::{Kind, Message, MessageId, Outcome, Refused, Settlement};
 use everlink::time::Instant;
-use everlink::wire::Opcode;
+use everlink::wire::native::Limits;
+use everlink::wire::{Opcode, Wire};
 
 pub const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -92,6 +96,20 @@ enum Coming {
     Written(u64),
     Closed(Option<u16>),
     Frame(Kind, Vec<u8>),
+    /// On the native wire: a frame of the link's, on its way to the far end.
+    Up(u32, Vec<u8>),
+    /// The state of this version is on the disk.
+    Stored(u64, Snapshot),
+}
+
+/// What is on a disk: the link's state, and how much the application had seen and done when it was stored.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub state: Vec<u8>,
+    pub delivered: usize,
+    pub settled: usize,
+    pub accepted: usize,
+    pub cancelled: usize,
 }
 
 /// A link, its adapter, its server, and everything that was seen.
@@ -99,6 +117,8 @@ pub struct Script {
     pub link: Link<Vec<u8>>,
     pub now: Instant,
     pub server: Server,
+    /// The socket takes one frame, and then has no room.
+    pub socket_is_full: bool,
     /// Ticks every millisecond besides the deadlines.
     pub chatty: bool,
     /// What the link asked for and told, and when.
@@ -111,6 +131,22 @@ pub struct Script {
     pub beats: Vec<(Opcode, Vec<u8>)>,
     /// How many ended, in which way.
     pub settled: Vec<Settlement>,
+    /// How long it takes to store a state; `None` if it always fails.
+    pub disk: Option<Duration>,
+    /// What is on the disk.
+    pub stored: Snapshot,
+    /// How many messages were accepted.
+    pub accepted: usize,
+    /// How many were taken back, as the test counts.
+    pub cancelled: usize,
+    /// The far end's number of a socket is above its epoch by this.
+    base: u32,
+    /// On the native wire, the server's end.
+    pub far: Option<far::Far>,
+    /// What the path keeps back: it will come when the path heals.
+    held: Vec<(Epoch, Coming)>,
+    /// What the application was told besides messages.
+    pub told: Vec<String>,
     /// Payload bytes that were written to each socket.
     totals: BTreeMap<u32, u64>,
     coming: Vec<(Instant, Epoch, Coming)>,
@@ -139,17 +175,70 @@ impl Script {
                 drains: true,
                 ghosts: false,
             },
+            socket_is_full: false,
             chatty: false,
             actions: Vec::new(),
             delivered: Vec::new(),
             written: Vec::new(),
             beats: Vec::new(),
             settled: Vec::new(),
+            disk: Some(ms(5)),
+            stored: Snapshot::default(),
+            accepted: 0,
+            cancelled: 0,
+            base: 0,
+            far: None,
+            held: Vec::new(),
+            told: Vec::new(),
             totals: BTreeMap::new(),
             coming: Vec::new(),
             seen: 0,
             read: 0,
         }
+    }
+
+    /// On the native wire, with a far end, started at 0 and connected at 140 ms; what was seen until 1 s is taken as read.
+    #[track_caller]
+    pub fn native(change: impl FnOnce(&mut Config)) -> Script {
+        let mut script = Script::new(|config| {
+            config.wire = Wire::Native(Limits::default());
+            change(config);
+        });
+        script.far = Some(far::Far::default());
+        script.input(Input::Start);
+        script.until(1_000);
+        assert_eq!(script.status(), Status::Connected);
+        script.forget();
+        script
+    }
+
+    pub fn far(&mut self) -> &mut far::Far {
+        self.far.as_mut().unwrap()
+    }
+
+    /// The far end has a message for the application.
+    pub fn tell(&mut self, message: &str) {
+        let sent = self.far().tell(message);
+        self.down(sent);
+    }
+
+    pub fn tell_all(&mut self, messages: &[&str]) {
+        for message in messages {
+            self.tell(message);
+        }
+    }
+
+    /// Frames of the far end set out.
+    pub fn down(&mut self, frames: Vec<(u32, Vec<u8>)>) {
+        for (number, data) in frames {
+            if let Some(epoch) = number.checked_sub(self.base).and_then(Epoch::new) {
+                self.later(self.server.rtt / 2, epoch, Coming::Frame(Kind::Binary, data));
+            }
+        }
+    }
+
+    fn up(&mut self, epoch: Epoch, frame: Vec<u8>) {
+        self.later(self.server.rtt / 2, epoch, Coming::Up(self.base + epoch.get(), frame));
     }
 
     /// Started at 0 and connected at 100 ms; what was seen until 1 s is taken as read.
@@ -173,6 +262,11 @@ impl Script {
     pub fn until_instant(&mut self, end: Instant) {
         self.drain();
         loop {
+            if self.server.answers {
+                // Before anything that set out later.
+                let (held, now) = (std::mem::take(&mut self.held), self.now);
+                self.coming.splice(0..0, held.into_iter().map(|(epoch, coming)| (now, epoch, coming)));
+            }
             let coming = self.coming.iter().map(|(at, ..)| *at).min();
             let mut next = [coming, self.link.deadline()].into_iter().flatten().min().unwrap_or(end);
             if self.chatty {
@@ -212,6 +306,16 @@ impl Script {
     fn arrive(&mut self) {
         let first = (0..self.coming.len()).min_by_key(|index| self.coming[*index].0).unwrap();
         let (_, epoch, coming) = self.coming.remove(first);
+        if self.far.is_some() && !self.server.answers && matches!(coming, Coming::Up(..) | Coming::Frame(..))
+        {
+            self.held.push((epoch, coming));
+            return;
+        }
+        if let Coming::Up(socket, frame) = coming {
+            let answers = self.far().frame(socket, &frame);
+            self.down(answers);
+            return;
+        }
         self.hand_over(epoch, &coming);
     }
 
@@ -227,15 +331,57 @@ impl Script {
             Coming::Written(total) => Event::Written(*total),
             Coming::Closed(code) => Event::Closed(closed(*code)),
             Coming::Frame(kind, data) => Event::Frame { kind: *kind, data },
+            Coming::Up(..) => return,
+            Coming::Stored(version, snapshot) => {
+                self.stored.clone_from(snapshot);
+                self.link.handle(self.now, Input::Stored(*version));
+                return;
+            }
         };
         if matches!(coming, Coming::Closed(_) | Coming::Failed(_)) {
-            self.coming.retain(|(_, of, _)| *of != epoch);
+            self.forget_socket(epoch);
         }
+        self.deliver(epoch, event);
+    }
+
+    fn deliver(&mut self, epoch: Epoch, event: Event<'_>) {
         for delivery in self.link.handle(self.now, Input::Socket(epoch, event)) {
-            if let everlink::link::Delivery::Message { data, .. } = delivery {
-                self.delivered.push(data.to_vec());
+            match delivery {
+                Delivery::Message { data, .. } => self.delivered.push(data.to_vec()),
+                other => self.told.push(format!("{other:?}")),
             }
         }
+    }
+
+    /// What the path has kept back will never come.
+    pub fn lose_what_is_held(&mut self) {
+        self.until_instant(self.now + self.server.rtt);
+        self.held.clear();
+    }
+
+    /// The process is killed, and started again with what is on the disk. What it had sent may still arrive.
+    pub fn kill(&mut self, config: &Config, seed: u64) {
+        self.coming.retain(|(_, _, coming)| matches!(coming, Coming::Up(..)));
+        self.held.retain(|(_, coming)| matches!(coming, Coming::Up(..)));
+        self.base += 1_000;
+        let Snapshot { state, delivered, settled, accepted, cancelled } = self.stored.clone();
+        self.cancelled = cancelled;
+        self.delivered.truncate(delivered);
+        self.settled.truncate(settled);
+        self.accepted = accepted;
+        self.totals.clear();
+        self.link = if state.is_empty() {
+            Link::new(config.clone(), seed).unwrap()
+        } else {
+            Link::restore(config.clone(), seed, &state, self.now, Duration::ZERO).unwrap()
+        };
+        self.input(Input::Start);
+    }
+
+    /// Nothing more comes from a socket; what it was given may still be on its way.
+    fn forget_socket(&mut self, epoch: Epoch) {
+        self.coming.retain(|(_, of, coming)| *of != epoch || matches!(coming, Coming::Up(..)));
+        self.held.retain(|(of, coming)| *of != epoch || matches!(coming, Coming::Up(..)));
     }
 
     // Inputs.
@@ -248,13 +394,9 @@ impl Script {
     /// Something happens to a socket now.
     pub fn event(&mut self, number: u32, event: Event<'_>) {
         if matches!(event, Event::Closed(_) | Event::Failed(_)) {
-            self.coming.retain(|(_, of, _)| of.get() != number);
+            self.forget_socket(epoch(number));
         }
-        for delivery in self.link.handle(self.now, Input::Socket(epoch(number), event)) {
-            if let everlink::link::Delivery::Message { data, .. } = delivery {
-                self.delivered.push(data.to_vec());
-            }
-        }
+        self.deliver(epoch(number), event);
         self.drain();
     }
 
@@ -280,10 +422,18 @@ impl Script {
     }
 
     #[track_caller]
+    pub fn send_all(&mut self, texts: &[&str]) {
+        for text in texts {
+            self.send(text);
+        }
+    }
+
+    #[track_caller]
     pub fn post(&mut self, message: Message<Vec<u8>>) -> Result<MessageId, Refused<Vec<u8>>> {
         let mut displaced = Vec::new();
         let result = self.link.send(self.now, message, |gone, _| displaced.push(gone));
         self.settled.extend(displaced);
+        self.accepted += usize::from(result.is_ok());
         self.drain();
         result
     }
@@ -313,24 +463,45 @@ impl Script {
             Action::Ping { epoch, nonce } => {
                 let frame = self.link.ping_frame(nonce);
                 let beat = (frame.opcode, [frame.head(), frame.payload()].concat());
+                if self.far.is_some() {
+                    self.up(epoch, beat.1.clone());
+                }
                 self.beats.push(beat);
-                if server.answers {
+                if server.answers && self.far.is_none() {
                     self.later(server.rtt, epoch, Coming::Pong(nonce));
                 }
             }
-            Action::Pong { .. } => {
+            Action::Pong { epoch } => {
                 let frame = self.link.pong_frame();
                 let beat = (frame.opcode, [frame.head(), frame.payload()].concat());
+                if self.far.is_some() {
+                    self.up(epoch, beat.1.clone());
+                }
                 self.beats.push(beat);
             }
             Action::Close { epoch, .. } => {
                 if server.answers {
-                    self.later(server.rtt, epoch, Coming::Closed(Some(1000)));
+                    // Behind whatever else the far end has to say.
+                    let behind = if self.far.is_some() { ms(1) } else { Duration::ZERO };
+                    self.later(server.rtt + behind, epoch, Coming::Closed(Some(1000)));
                 }
             }
             Action::Abandon { epoch } => {
                 if !server.ghosts {
-                    self.coming.retain(|(_, of, _)| *of != epoch);
+                    self.forget_socket(epoch);
+                }
+            }
+            Action::Store { version } => {
+                let mut state = Vec::new();
+                self.link.store(self.now, |part| state.extend_from_slice(part));
+                let (delivered, settled) = (self.delivered.len(), self.settled.len());
+                let (accepted, cancelled) = (self.accepted, self.cancelled);
+                let snapshot = Snapshot { state, delivered, settled, accepted, cancelled };
+                match self.disk {
+                    Some(takes) => self.later(takes, epoch(u32::MAX), Coming::Stored(version, snapshot)),
+                    None => {
+                        self.link.handle(self.now, Input::StoreFailed(version));
+                    }
                 }
             }
             Action::Flush { epoch } => self.flush(epoch),
@@ -345,15 +516,31 @@ impl Script {
             let total = self.totals.entry(epoch.get()).or_default();
             *total += payload.len() as u64;
             let total = *total;
+            if self.far.is_some() {
+                let frame = [frame.head(), frame.payload()].concat();
+                self.up(epoch, frame);
+            }
             self.written.push((epoch.get(), payload));
             if self.server.drains {
                 self.later(Duration::ZERO, epoch, Coming::Written(total));
+            }
+            if self.socket_is_full {
+                return;
             }
         }
     }
 
     fn later(&mut self, delay: Duration, epoch: Epoch, coming: Coming) {
-        self.coming.push((self.now + delay, epoch, coming));
+        // Nothing overtakes what is on its way on the same socket in the same direction.
+        let is_up = matches!(coming, Coming::Up(..));
+        let on_its_way = self.coming.iter().filter(|(_, of, coming)| {
+            *of == epoch
+                && matches!(coming, Coming::Up(..) | Coming::Frame(..))
+                && matches!(coming, Coming::Up(..)) == is_up
+        });
+        let last = on_its_way.map(|(at, ..)| *at).max().filter(|_| self.far.is_some());
+        let at = (self.now + delay).max(last.unwrap_or(self.now));
+        self.coming.push((at, epoch, coming));
     }
 
     // What was seen.
@@ -406,6 +593,15 @@ impl Script {
         self.link.report(self.now)
     }
 
+    /// The socket that was asked for last; 1 before that.
+    pub fn newest(&self) -> u32 {
+        let opens = self.actions.iter().rev().filter_map(|(_, action)| match action {
+            Action::Open { epoch, .. } => Some(epoch.get()),
+            _ => None,
+        });
+        opens.into_iter().next().unwrap_or(1)
+    }
+
     /// When the sockets were asked for, in milliseconds.
     pub fn opens(&self) -> Vec<u64> {
         let opens = self.actions.iter().filter(|(_, action)| matches!(action, Action::Open { .. }));
@@ -434,6 +630,7 @@ fn line(at: Instant, action: &Action) -> String {
         Action::Open { epoch, attempt, .. } => format!("open {epoch} attempt {attempt}"),
         Action::Pong { epoch } => format!("pong {epoch}"),
         Action::Ping { epoch, nonce } => format!("ping {epoch} nonce {nonce}"),
+        Action::Store { version } => format!("store {version}"),
         Action::Flush { epoch } => format!("flush {epoch}"),
         Action::Status { to, .. } => format!("status {to}"),
         Action::RetryScheduled { at, attempt, cause } => {

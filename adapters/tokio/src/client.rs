@@ -13,13 +13,14 @@ use everlink::link::{Action, Close, Event, Input, Link, Next, State, Status};
 use everlink::metrics::Report;
 use everlink::outbox::{Kind, MessageId, Outcome, RefusedReason, Settlement, Storage};
 use everlink::quality::Quality;
+use everlink::stream::{self, Stream};
 use everlink::time::Instant;
 use everlink::trace::{Recorder, Traced};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
 use crate::driver;
-use crate::open::{Limits, Opener, Source};
+use crate::open::{Opener, Source};
 use crate::options::{Options, TraceSink};
 use crate::watched::Watched;
 use crate::{Error, Message, Payload};
@@ -125,12 +126,16 @@ impl Drop for Last {
 }
 
 pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Messages), Error> {
-    let Options { config, seed, tls, max_message, inbound, trace, observer } = options;
+    let Options { config, seed, tls, max_message, compression, inbound, trace, observer } = options;
     let seed = seed.unwrap_or_else(random);
     let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
     let link = Link::new(config, seed).map_err(Error::Config)?;
     let clock = Clock::new();
-    let limits = Limits { inbound: max_message, outbound: link.config().outbox.message_bytes };
+    let mut limits = stream::Config::default();
+    limits.frames.frame = (max_message as u64).max(125);
+    limits.frames.message = limits.frames.frame;
+    limits.deflate = compression;
+    let stream = Stream::on_heap(limits, &link);
     let inner = Inner {
         link: Traced::new(link, recorder),
         receipts: HashMap::new(),
@@ -151,12 +156,12 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
         _last: Arc::new(Last(shared.clone(), clock)),
     };
     client.tell(Input::Start);
-    let opener = Opener { source, tls, limits };
-    tokio::spawn(driver::Io::new(opener, messages, watched, clock).run(shared));
+    let opener = Opener { source, tls };
+    tokio::spawn(driver::Io::new(opener, stream, messages, watched, clock).run(shared));
     Ok((client, Messages(received)))
 }
 
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     getrandom::u64().unwrap_or_else(|_| {
         // No entropy device: addresses and time still differ between processes.
         use std::hash::{BuildHasher, RandomState};
@@ -208,9 +213,7 @@ impl Client {
         if inner.closed {
             return Err(Error::Closed);
         }
-        if message.kind == Kind::Text && std::str::from_utf8(message.payload.as_ref()).is_err() {
-            return Err(Error::NotUtf8(message));
-        }
+        let message = in_utf8(message)?;
         let mut gone = Vec::new();
         let result = inner.link.send(self.clock.now(), message, |settlement, _| gone.push(settlement));
         if !gone.is_empty() {
@@ -232,6 +235,13 @@ impl Client {
         self.shared.changed.notify_one();
         self.shared.room.notify_waiters();
         Some(payload)
+    }
+
+    /// On the native wire: authenticates anew from now on, at once where a socket is welcome; before what was given with
+    /// [`Target::credentials`](crate::Target::credentials) runs out. The source gives them for later sockets.
+    pub fn renew(&self, credentials: impl Into<Payload>) {
+        self.shared.lock().link.set_credentials(Some(credentials.into()));
+        self.shared.changed.notify_one();
     }
 
     /// Tells what only the application can know: [`Input::Online`] and [`Input::Offline`], [`Input::Visible`] and
@@ -314,9 +324,17 @@ impl Client {
     }
 }
 
-fn own(message: Message<impl Into<Payload>>) -> Message {
-    let everlink::outbox::Message { kind, payload, priority, ttl, key } = message;
-    Message { kind, payload: payload.into(), priority, ttl, key }
+pub(crate) fn own(message: Message<impl Into<Payload>>) -> Message {
+    let everlink::outbox::Message { kind, tag, payload, priority, ttl, key } = message;
+    Message { kind, tag, payload: payload.into(), priority, ttl, key }
+}
+
+/// A text must be UTF-8.
+pub(crate) fn in_utf8(message: Message) -> Result<Message, Error> {
+    match message.kind {
+        Kind::Text if std::str::from_utf8(message.payload.as_ref()).is_err() => Err(Error::NotUtf8(message)),
+        Kind::Text | Kind::Binary => Ok(message),
+    }
 }
 
 impl fmt::Debug for Client {
@@ -333,6 +351,10 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    pub(crate) const fn new(id: MessageId, outcome: oneshot::Receiver<Outcome>) -> Receipt {
+        Receipt { id, outcome }
+    }
+
     /// Of the message.
     #[must_use]
     pub const fn id(&self) -> MessageId {

@@ -7,52 +7,50 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
-use everlink::link::{Action, Delivery, Epoch, Input, Next};
+use everlink::link::{self, Delivery, Epoch, Input};
+use everlink::stream::{Action, Next, Stream};
 use everlink::time::Instant;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use crate::client::{Received, Shared};
 use crate::clock::{Clock, SleepWatch};
-use crate::open::{Opener, Opening};
+use crate::open::{OpenError, Opener, Opening};
 use crate::options::Notice;
-use crate::socket::{Socket, SocketEvent};
+use crate::pipe::{Moved, Pipe};
+use crate::secret;
+use crate::target::Target;
 use crate::watched::Watched;
 
-/// Something that happened; an [`Input`] with its bytes owned.
+/// Something that happened.
 enum Happened {
-    Socket(Epoch, SocketEvent),
-    Suspended(Duration),
-    WallClock(Duration),
+    Connected(Epoch, Target),
+    Failed(Epoch, OpenError),
+    Moved(Epoch, Moved),
+    /// The application takes messages again.
+    Resumed,
+    Link(Input<'static>),
     /// The deadline came, or the application did something to the link.
     Tick,
 }
 
-impl Happened {
-    fn as_input(&self) -> Input<'_> {
-        match self {
-            Happened::Socket(epoch, event) => Input::Socket(*epoch, event.as_event()),
-            Happened::Suspended(slept) => Input::Suspended(*slept),
-            Happened::WallClock(since_1970) => Input::WallClock(*since_1970),
-            Happened::Tick => Input::Tick,
-        }
-    }
-}
-
-/// A socket, or what is to become one.
+/// A way for bytes, or what is to become one.
 enum Carrier {
     Opening(Opening),
-    Open(Box<Socket>),
+    Open(Pipe),
 }
 
 /// Everything outside the link.
 pub(crate) struct Io {
     opener: Opener,
+    stream: Stream,
     messages: mpsc::Sender<Received>,
-    /// A message for which there was no room, on its way to the application: nothing is read until it has arrived.
+    /// Messages for which there was no room, on their way to the application: nothing is read until they have arrived.
     unread: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    sockets: Vec<(Epoch, Carrier)>,
+    carriers: Vec<(Epoch, Carrier)>,
     happened: VecDeque<Happened>,
+    /// What the observer is still to be told.
+    notices: Vec<Notice>,
     watched: Watched,
     clock: Clock,
     slept: SleepWatch,
@@ -62,6 +60,7 @@ pub(crate) struct Io {
 impl Io {
     pub(crate) fn new(
         opener: Opener,
+        stream: Stream,
         messages: mpsc::Sender<Received>,
         watched: Watched,
         clock: Clock,
@@ -69,10 +68,12 @@ impl Io {
         let sleep = Box::pin(tokio::time::sleep(Duration::ZERO));
         Io {
             opener,
+            stream,
             messages,
             unread: None,
-            sockets: Vec::new(),
+            carriers: Vec::new(),
             happened: VecDeque::new(),
+            notices: Vec::new(),
             watched,
             clock,
             slept: SleepWatch::new(),
@@ -84,7 +85,10 @@ impl Io {
     pub(crate) async fn run(mut self, shared: Arc<Shared>) {
         self.happened.push_back(wall_clock());
         loop {
-            let next = shared.lock().link.poll();
+            for notice in self.notices.drain(..) {
+                self.watched.tell(&notice);
+            }
+            let next = self.stream.poll(&mut shared.lock().link);
             let deadline = match next {
                 Next::Do(action) => {
                     self.perform(action, &shared);
@@ -95,81 +99,110 @@ impl Io {
             };
             self.watched.publish();
             let Some(happened) = self.next(deadline, &shared).await else { return };
-            self.announce(&happened);
-            for delivery in shared.lock().link.handle(self.clock.now(), happened.as_input()) {
-                self.deliver(delivery, &happened);
-            }
+            self.handle(happened, &shared);
         }
     }
 
-    fn perform(&mut self, action: Action, shared: &Shared) {
+    fn perform(&mut self, action: Action<link::Action>, shared: &Shared) {
         match action {
-            Action::Open { epoch, transport: _, attempt } => {
-                self.sockets.push((epoch, Carrier::Opening(self.opener.open(attempt))));
+            Action::Connect { epoch, attempt } => {
+                self.carriers.push((epoch, Carrier::Opening(self.opener.open(attempt))));
             }
-            Action::Abandon { epoch } => self.sockets.retain(|(other, _)| *other != epoch),
-            Action::Close { epoch, code } => self.with(epoch, |socket| socket.close(code)),
-            Action::Ping { epoch, nonce } => {
-                self.with(epoch, |socket| socket.write_heartbeat(shared.lock().link.ping_frame(nonce)));
-            }
-            Action::Pong { epoch } => {
-                self.with(epoch, |socket| socket.write_heartbeat(shared.lock().link.pong_frame()));
-            }
-            Action::Flush { epoch } => self.with(epoch, |socket| {
-                let link = &mut shared.lock().link;
-                while socket.has_room()
-                    && let Some(frame) = link.pull(epoch)
-                {
-                    socket.write_message(frame);
+            Action::Shutdown { epoch } => {
+                let mut open = self.carriers.iter_mut().filter(|(other, _)| *other == epoch);
+                if let Some((_, Carrier::Open(pipe))) = open.next() {
+                    pipe.shutdown();
                 }
-            }),
-            Action::Settled(settlement) => {
-                shared.lock().settle(settlement);
-                shared.room.notify_waiters();
             }
-            Action::Status { .. } | Action::Quality { .. } | Action::RetryScheduled { .. } => {}
-        }
-        self.watched.tell(&Notice::Action(action));
-    }
-
-    fn with(&mut self, epoch: Epoch, act: impl FnOnce(&mut Socket)) {
-        let open = self.sockets.iter_mut().find_map(|(other, carrier)| match carrier {
-            Carrier::Open(socket) if *other == epoch => Some(socket),
-            Carrier::Open(_) | Carrier::Opening(_) => None,
-        });
-        if let Some(socket) = open {
-            act(socket);
-        }
-    }
-
-    fn announce(&mut self, happened: &Happened) {
-        if let Happened::Socket(epoch, event) = happened
-            && let Some(notice) = event.as_notice(*epoch)
-        {
-            self.watched.tell(&notice);
+            Action::Disconnect { epoch } => self.carriers.retain(|(other, _)| *other != epoch),
+            Action::Tell(action) => {
+                if let link::Action::Settled(settlement) = action {
+                    shared.lock().settle(settlement);
+                    shared.room.notify_waiters();
+                }
+                self.watched.tell(&Notice::Action(action));
+            }
+            told => {
+                if let Some(notice) = Notice::of(told, &self.stream) {
+                    self.watched.tell(&notice);
+                }
+            }
         }
     }
 
-    /// Hands a message to the application, or keeps it and stops reading until there is room.
-    fn deliver(&mut self, delivery: Delivery<'_>, happened: &Happened) {
-        let (Delivery::Message { kind, data }, Happened::Socket(epoch, SocketEvent::Frame(_, frame))) =
-            (delivery, happened)
-        else {
-            return;
-        };
-        let received = Received { kind, data: frame.slice_ref(data) };
-        if let Err(mpsc::error::TrySendError::Full(received)) = self.messages.try_send(received) {
-            let messages = self.messages.clone();
-            // An error means that the application does not want messages any more.
-            self.unread = Some(Box::pin(async move { drop(messages.send(received).await) }));
-            self.happened.push_back(Happened::Socket(*epoch, SocketEvent::Paused));
+    fn handle(&mut self, happened: Happened, shared: &Shared) {
+        let now = self.clock.now();
+        if let Happened::Failed(epoch, (failure, detail)) = &happened {
+            let (epoch, failure, detail) = (*epoch, *failure, detail.clone());
+            self.watched.tell(&Notice::Failed { epoch, failure, detail });
+        }
+        let link = &mut shared.lock().link;
+        match happened {
+            Happened::Connected(epoch, target) => match secret() {
+                Some(secret) => {
+                    link.set_credentials(target.hello());
+                    let protocol = link.config().wire.subprotocol();
+                    target.request(protocol, |request| {
+                        self.stream.connected(link, now, epoch, request, secret)
+                    });
+                }
+                None => self.stream.failed(link, now, epoch, link::Failure::Credentials),
+            },
+            Happened::Failed(epoch, (failure, _)) => self.stream.failed(link, now, epoch, failure),
+            Happened::Moved(epoch, Moved::Sent(count)) => self.stream.sent(link, now, epoch, count),
+            Happened::Moved(epoch, Moved::Received(count)) => {
+                self.stream.received(link, now, epoch, count);
+                self.deliver(link, now, epoch);
+            }
+            Happened::Moved(epoch, Moved::Lost) => self.stream.lost(link, now, epoch),
+            Happened::Resumed => {
+                self.stream.resume(link, now);
+                let epochs: Vec<Epoch> = self.stream.epochs().collect();
+                epochs.into_iter().for_each(|epoch| self.deliver(link, now, epoch));
+            }
+            Happened::Link(input) => link.handle(now, input).for_each(drop),
+            Happened::Tick => self.stream.tick(link, now),
+        }
+    }
+
+    /// Hands what came to the application, until there is nothing more or the application does not keep up.
+    fn deliver(&mut self, link: &mut crate::client::TracedLink, now: Instant, epoch: Epoch) {
+        while let Some(deliveries) = self.stream.read(link, now, epoch) {
+            let mut unread = Vec::new();
+            for delivery in deliveries {
+                let (kind, data) = match delivery {
+                    Delivery::Message { kind, data } => (kind, data),
+                    other => {
+                        self.notices.extend(Notice::of_delivery(epoch, &other));
+                        continue;
+                    }
+                };
+                let received = Received { kind, data: bytes::Bytes::copy_from_slice(data) };
+                if !unread.is_empty() {
+                    unread.push(received);
+                } else if let Err(mpsc::error::TrySendError::Full(received)) =
+                    self.messages.try_send(received)
+                {
+                    unread.push(received);
+                }
+            }
+            if !unread.is_empty() {
+                let messages = self.messages.clone();
+                self.unread = Some(Box::pin(async move {
+                    for received in unread {
+                        // An error means that the application does not want messages any more.
+                        drop(messages.send(received).await);
+                    }
+                }));
+                self.stream.pause(link, now);
+            }
         }
     }
 
     /// Waits for the next thing to happen; what sockets have to say comes before the passing of time. `None` when nothing can
     /// ever happen again.
     async fn next(&mut self, deadline: Option<Instant>, shared: &Shared) -> Option<Happened> {
-        if deadline.is_none() && self.happened.is_empty() && self.sockets.is_empty() && shared.lock().closed {
+        if deadline.is_none() && self.happened.is_empty() && self.stream.is_empty() && shared.lock().closed {
             return None;
         }
         if let Some(deadline) = deadline.map(|deadline| self.clock.at(deadline))
@@ -180,7 +213,7 @@ impl Io {
         let changed = shared.changed.notified();
         tokio::pin!(changed);
         let happened = poll_fn(|cx| {
-            if let Poll::Ready(happened) = self.poll_sockets(cx) {
+            if let Poll::Ready(happened) = self.poll_carriers(cx) {
                 return Poll::Ready(happened);
             }
             if changed.as_mut().poll(cx).is_ready() {
@@ -195,57 +228,44 @@ impl Io {
         let Some(slept) = self.slept.check() else { return Some(happened) };
         self.happened.push_front(happened);
         self.happened.push_front(wall_clock());
-        Some(Happened::Suspended(slept))
+        Some(Happened::Link(Input::Suspended(slept)))
     }
 
-    fn poll_sockets(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
+    fn poll_carriers(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
         if let Some(sent) = &mut self.unread
             && sent.as_mut().poll(cx).is_ready()
         {
             self.unread = None;
-            let open = self.sockets.iter().filter(|(_, carrier)| matches!(carrier, Carrier::Open(_)));
-            self.happened.extend(open.map(|(epoch, _)| Happened::Socket(*epoch, SocketEvent::Resumed)));
+            self.happened.push_back(Happened::Resumed);
         }
         if let Some(happened) = self.happened.pop_front() {
             return Poll::Ready(happened);
         }
-        let may_read = self.unread.is_none();
-        for index in 0..self.sockets.len() {
-            let (epoch, carrier) = &mut self.sockets[index];
+        for (epoch, carrier) in &mut self.carriers {
             let epoch = *epoch;
-            let event = match carrier {
-                Carrier::Open(socket) => socket.poll_event(cx, may_read),
+            let happened = match carrier {
+                Carrier::Open(pipe) => {
+                    pipe.poll(cx, &mut self.stream, epoch).map(|moved| Happened::Moved(epoch, moved))
+                }
                 Carrier::Opening(opening) => opening.poll(cx).map(|opened| match opened {
-                    Ok(socket) => {
-                        *carrier = Carrier::Open(Box::new(socket));
-                        if !may_read {
-                            self.happened.push_back(Happened::Socket(epoch, SocketEvent::Paused));
-                        }
-                        SocketEvent::Opened
+                    Ok((bytes, target)) => {
+                        *carrier = Carrier::Open(Pipe::new(bytes));
+                        Happened::Connected(epoch, target)
                     }
-                    Err((failure, detail)) => SocketEvent::Failed(failure, detail),
+                    Err(error) => Happened::Failed(epoch, error),
                 }),
             };
-            if let Poll::Ready(event) = event {
-                if matches!(event, SocketEvent::Closed { .. } | SocketEvent::Failed(..)) {
-                    self.end(index);
-                }
-                return Poll::Ready(Happened::Socket(epoch, event));
+            if happened.is_ready() {
+                // The other one has its turn next.
+                self.carriers.rotate_left(1);
+                return happened;
             }
         }
         Poll::Pending
     }
-
-    /// A socket has said its last; the closing handshake may still be completed behind the scenes.
-    fn end(&mut self, index: usize) {
-        if let (_, Carrier::Open(socket)) = self.sockets.swap_remove(index)
-            && socket.owes_farewell()
-        {
-            tokio::spawn(socket.farewell());
-        }
-    }
 }
 
 fn wall_clock() -> Happened {
-    Happened::WallClock(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Happened::Link(Input::WallClock(since_1970))
 }

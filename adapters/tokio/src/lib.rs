@@ -30,9 +30,11 @@ mod clock;
 mod driver;
 mod open;
 mod options;
-mod socket;
+mod pipe;
+pub mod server;
 mod target;
 mod watched;
+pub mod ws;
 
 use std::fmt;
 
@@ -81,8 +83,10 @@ pub enum Error {
     Refused(everlink::outbox::Refused<Payload>),
     /// A message was given as text and is not UTF-8; it is handed back.
     NotUtf8(Message),
-    /// The connection was closed by its owner, or its task has ended.
+    /// The connection was closed by its owner, or its task has ended; or a session has.
     Closed,
+    /// The listener of a server cannot be used.
+    Io(std::io::Error),
 }
 
 impl fmt::Display for Error {
@@ -93,6 +97,7 @@ impl fmt::Display for Error {
             Error::Refused(refused) => refused.fmt(f),
             Error::NotUtf8(_) => f.write_str("the text is not UTF-8"),
             Error::Closed => f.write_str("the connection was closed"),
+            Error::Io(error) => error.fmt(f),
         }
     }
 }
@@ -126,4 +131,11 @@ where
     F: Future<Output = Result<Target, Box<dyn std::error::Error + Send + Sync>>> + Send + 'static,
 {
     client::start(Box::new(move |attempt| Box::pin(source(attempt))), options)
+}
+
+/// Bytes that nobody can foresee, for the masks of one socket; `None` if the operating system has none.
+fn secret() -> Option<[u8; 32]> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).ok()?;
+    Some(secret)
 }

@@ -1,24 +1,20 @@
-//! From a target to an open socket: DNS, TCP, TLS, the upgrade; and what each failure means to the link.
+//! From a target to a way for bytes: DNS, TCP, TLS; and what each failure means to the link.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use everlink::link::Failure;
-use http::{HeaderMap, Request, StatusCode};
+use everlink::stream::ROOM;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
-use tokio_tungstenite::tungstenite::Error as WsError;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::client::generate_key;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
-use crate::socket::{Counted, ROOM, Socket, Stream};
+use crate::pipe::Duplex;
 use crate::target::Target;
 
 /// How long one address may take before the next one is tried beside it (RFC 8305, section 8).
@@ -33,37 +29,33 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub(crate) type Source =
     Box<dyn FnMut(u32) -> BoxFuture<Result<Target, Box<dyn std::error::Error + Send + Sync>>> + Send>;
 
-/// The longest messages, in bytes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) inbound: usize,
-    pub(crate) outbound: u32,
-}
-
-/// What opening a socket takes.
+/// What opening a way for bytes takes.
 pub(crate) struct Opener {
     pub(crate) source: Source,
     pub(crate) tls: Option<Arc<rustls::ClientConfig>>,
-    pub(crate) limits: Limits,
 }
 
 impl Opener {
     pub(crate) fn open(&mut self, attempt: u32) -> Opening {
         // The source may panic before it gives a future, too.
         let target = catch_unwind(AssertUnwindSafe(|| (self.source)(attempt)));
-        let (tls, limits) = (self.tls.clone(), self.limits);
+        let tls = self.tls.clone();
         Opening(tokio::spawn(async move {
             let target = target.map_err(|_| panicked())?.await;
-            open(target.map_err(|e| (Failure::Credentials, e.to_string()))?, tls, limits).await
+            let target = target.map_err(|e| (Failure::Credentials, e.to_string()))?;
+            Ok((open(&target, tls).await?, target))
         }))
     }
 }
 
-/// A task that opens a socket; it ends when nobody wants the socket any more.
-pub(crate) struct Opening(JoinHandle<Result<Socket, OpenError>>);
+/// A way for bytes, and whither.
+type Opened = (Box<dyn Duplex>, Target);
+
+/// A task that opens a way; it ends when nobody wants the way any more.
+pub(crate) struct Opening(JoinHandle<Result<Opened, OpenError>>);
 
 impl Opening {
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Socket, OpenError>> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Opened, OpenError>> {
         Pin::new(&mut self.0).poll(cx).map(|opened| opened.unwrap_or_else(|_| Err(panicked())))
     }
 }
@@ -79,39 +71,30 @@ fn panicked() -> OpenError {
     (Failure::Credentials, "the source panicked".into())
 }
 
-/// Opens a socket. There is no deadline here: the link has one, and drops this.
-async fn open(
-    target: Target,
+/// Opens a way. There is no deadline here: the link has one, and drops this.
+pub(crate) async fn open(
+    target: &Target,
     tls: Option<Arc<rustls::ClientConfig>>,
-    limits: Limits,
-) -> Result<Socket, OpenError> {
+) -> Result<Box<dyn Duplex>, OpenError> {
     let (host, port) = (target.host(), target.port());
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|e| (Failure::Dns, e.to_string()))?;
     let tcp = connect(addresses.collect()).await.map_err(|e| (Failure::Connect, e.to_string()))?;
-    // Small messages are to leave at once; an error here would only cost latency.
+    prepare(&tcp);
+    if !target.is_tls() {
+        return Ok(Box::new(tcp));
+    }
+    let name = ServerName::try_from(host.to_owned()).map_err(|e| (Failure::Url, e.to_string()))?;
+    let tls = tls.unwrap_or_else(|| DEFAULT_TLS.clone());
+    let mut stream = TlsConnector::from(tls).connect(name, tcp).await.map_err(tls_failure)?;
+    // What TLS holds back counts as written: let it be little.
+    stream.get_mut().1.set_buffer_limit(Some(ROOM));
+    Ok(Box::new(stream))
+}
+
+/// Small messages are to leave at once, and large ones not to stand in their way. An error here would only cost latency.
+pub(crate) fn prepare(tcp: &TcpStream) {
     let _ = tcp.set_nodelay(true);
-    hold_back_little(&tcp);
-    let stream: Stream = if target.is_tls() {
-        let name = ServerName::try_from(host.to_owned()).map_err(|e| (Failure::Url, e.to_string()))?;
-        let tls = tls.unwrap_or_else(|| DEFAULT_TLS.clone());
-        let mut stream = TlsConnector::from(tls).connect(name, tcp).await.map_err(tls_failure)?;
-        // What TLS holds back counts as written: let it be little.
-        stream.get_mut().1.set_buffer_limit(Some(ROOM));
-        Box::new(stream)
-    } else {
-        Box::new(tcp)
-    };
-    let limits = WebSocketConfig::default()
-        .read_buffer_size(16 << 10)
-        .write_buffer_size(ROOM)
-        // A message of ours always fits. What does not are the answers to a peer that pings and pings, and does not read.
-        .max_write_buffer_size(ROOM.saturating_add(limits.outbound as usize).saturating_add(1 << 10))
-        .max_message_size(Some(limits.inbound))
-        .max_frame_size(Some(limits.inbound));
-    let upgrade =
-        tokio_tungstenite::client_async_with_config(request(&target), Counted::new(stream), Some(limits));
-    let (ws, _) = upgrade.await.map_err(upgrade_failure)?;
-    Ok(Socket::new(ws))
+    hold_back_little(tcp);
 }
 
 /// Lets the kernel hold back no more than a little beyond what the path can take at once. A ping waits behind all of it, on
@@ -150,27 +133,6 @@ async fn connect(addresses: Vec<std::net::SocketAddr>) -> io::Result<TcpStream> 
     }
 }
 
-fn request(target: &Target) -> Request<()> {
-    let mut request = Request::new(());
-    *request.uri_mut() = target.uri.clone();
-    let host = target.uri.authority().map_or("", |authority| authority.as_str());
-    let own = [
-        ("host", host),
-        ("connection", "Upgrade"),
-        ("upgrade", "websocket"),
-        ("sec-websocket-version", "13"),
-        ("sec-websocket-key", &generate_key()),
-    ];
-    let headers = request.headers_mut();
-    *headers = target.headers.clone();
-    for (name, value) in own {
-        if let Ok(value) = value.parse() {
-            headers.insert(name, value);
-        }
-    }
-    request
-}
-
 fn tls_failure(error: io::Error) -> OpenError {
     let failure = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented) => {
@@ -180,32 +142,6 @@ fn tls_failure(error: io::Error) -> OpenError {
         None => Failure::Connect,
     };
     (failure, error.to_string())
-}
-
-fn upgrade_failure(error: WsError) -> OpenError {
-    let failure = match &error {
-        WsError::Http(response) => {
-            Failure::Http { status: response.status().as_u16(), retry_after: retry_after(response.headers()) }
-        }
-        WsError::Io(_)
-        | WsError::ConnectionClosed
-        | WsError::Protocol(ProtocolError::HandshakeIncomplete) => Failure::Connect,
-        _ => Failure::Handshake,
-    };
-    let detail = match &error {
-        WsError::Http(response) if response.status() == StatusCode::OK => "HTTP 200 instead of 101".into(),
-        error => error.to_string(),
-    };
-    (failure, detail)
-}
-
-/// `Retry-After`, in seconds or as a date (RFC 9110, section 10.2.3).
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let value = headers.get(http::header::RETRY_AFTER)?.to_str().ok()?.trim();
-    match value.parse() {
-        Ok(seconds) => Some(Duration::from_secs(seconds)),
-        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(SystemTime::now()).ok(),
-    }
 }
 
 /// Read when first needed.

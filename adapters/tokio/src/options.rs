@@ -2,9 +2,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use everlink::link::{Action, Config, Epoch, Failure};
+use everlink::link::{Action, Config, Delivery, Epoch, Failure};
+use everlink::stream::{self, Fault, Stream};
 use everlink::time::Instant;
+use everlink::ws;
 
 /// A sink of the bytes of a trace.
 pub type TraceSink = Box<dyn FnMut(&[u8]) + Send>;
@@ -23,6 +26,8 @@ pub struct Options {
     /// The longest message that is accepted from the server, in bytes; a longer one closes the socket with 1009.
     /// 16 MiB by default.
     pub max_message: usize,
+    /// Offers to compress messages; not by default. Read what [`deflate`](ws::deflate) says about secrets before it is turned on.
+    pub compression: Option<ws::deflate::Config>,
     /// How many received messages may wait in [`Messages`](crate::Messages) before reading stops. At least 1; 64 by default.
     pub inbound: usize,
     /// Takes a [trace](everlink::trace) of the link.
@@ -39,6 +44,7 @@ impl Default for Options {
             seed: None,
             tls: None,
             max_message: 16 << 20,
+            compression: None,
             inbound: 64,
             trace: None,
             observer: None,
@@ -76,6 +82,13 @@ pub enum Notice {
         /// Which one.
         epoch: Epoch,
     },
+    /// The server broke the protocol.
+    Violated {
+        /// On which socket.
+        epoch: Epoch,
+        /// How, and at which byte.
+        error: ws::Error,
+    },
     /// An open socket has ended, by itself or because it was closed. One that is dropped by [`Action::Abandon`] says nothing
     /// more.
     Closed {
@@ -88,4 +101,65 @@ pub enum Notice {
         /// Whether the close handshake was completed.
         clean: bool,
     },
+    /// On the native wire: the server has welcomed a socket.
+    Session {
+        /// Which socket.
+        epoch: Epoch,
+        /// Whether the session of before goes on. If not, what the server had sent in that one and has not come is lost.
+        resumed: bool,
+        /// Its name in logs, the same at both ends. No secret.
+        number: u64,
+    },
+    /// On the native wire: the server has said why it closes a socket. The link goes by it already.
+    Goodbye {
+        /// Which socket.
+        epoch: Epoch,
+        /// Why: one of [`code`](everlink::wire::native::code), or the application's own.
+        code: u16,
+        /// When to come back, if the server says so.
+        retry_after: Option<Duration>,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+impl Notice {
+    /// What is told of something that came for the application and is no message.
+    pub(crate) fn of_delivery(epoch: Epoch, delivery: &Delivery<'_>) -> Option<Notice> {
+        match delivery {
+            Delivery::Session { resumed, number } => {
+                Some(Notice::Session { epoch, resumed: *resumed, number: *number })
+            }
+            Delivery::Goodbye(goodbye) => Some(Notice::Goodbye {
+                epoch,
+                code: goodbye.code,
+                retry_after: goodbye.retry_after(),
+                reason: goodbye.reason.into(),
+            }),
+            _ => None,
+        }
+    }
+
+    /// What is told of something that a stream tells.
+    pub(crate) fn of(told: stream::Action<Action>, stream: &Stream) -> Option<Notice> {
+        match told {
+            stream::Action::Failed { epoch, failure, fault } => {
+                let location = stream.response(epoch).and_then(|head| head.text("location"));
+                let detail = match (fault, location) {
+                    (Fault::Status(_), Some(location)) => format!("{fault}, Location: {location}"),
+                    _ => fault.to_string(),
+                };
+                Some(Notice::Failed { epoch, failure, detail })
+            }
+            stream::Action::Opened { epoch } => Some(Notice::Opened { epoch }),
+            stream::Action::Violated { epoch, error } => Some(Notice::Violated { epoch, error }),
+            stream::Action::Closed { epoch, code, clean } => {
+                Some(Notice::Closed { epoch, code, reason: stream.reason(epoch).into(), clean })
+            }
+            stream::Action::Tell(action) => Some(Notice::Action(action)),
+            stream::Action::Connect { .. }
+            | stream::Action::Shutdown { .. }
+            | stream::Action::Disconnect { .. } => None,
+        }
+    }
 }

@@ -2,16 +2,20 @@
 
 use std::fmt;
 
-use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use everlink::ws::handshake::Request;
 use http::uri::Authority;
-use http::{HeaderMap, HeaderName, HeaderValue, Uri};
+use http::{HeaderName, HeaderValue, Uri};
+
+use crate::Payload;
 
 /// Where one attempt connects to, and the headers that it sends. What it prints of itself holds neither query nor headers,
 /// for tokens travel there.
 #[derive(Clone)]
 pub struct Target {
     pub(crate) uri: Uri,
-    pub(crate) headers: HeaderMap,
+    headers: Vec<(String, String)>,
+    protocols: Vec<String>,
+    credentials: Option<Payload>,
 }
 
 impl Target {
@@ -38,7 +42,7 @@ impl Target {
             }
             Some(authority) if !authority.host().is_empty() => {
                 let uri = rooted(uri).map_err(|_| wrong("is not a URL"))?;
-                Ok(Target { uri, headers: HeaderMap::new() })
+                Ok(Target { uri, headers: Vec::new(), protocols: Vec::new(), credentials: None })
             }
             _ => Err(wrong("has no host")),
         }
@@ -55,19 +59,12 @@ impl Target {
             problem: "may not stand in a header",
         })?;
         let wrong = |problem| UrlError { shown: format!("header {name:?}"), problem };
-        let taken = [
-            "host",
-            "connection",
-            "upgrade",
-            "sec-websocket-key",
-            "sec-websocket-version",
-            "sec-websocket-extensions",
-        ];
-        if taken.contains(&parsed.as_str()) {
+        let taken = ["host", "connection", "upgrade", "content-length", "transfer-encoding", "trailer"];
+        if taken.contains(&parsed.as_str()) || parsed.as_str().starts_with("sec-websocket-") {
             return Err(wrong("belongs to the handshake itself"));
         }
-        let value = HeaderValue::try_from(value).map_err(|_| wrong("has a value that no header may have"))?;
-        self.headers.append(parsed, value);
+        HeaderValue::try_from(value).map_err(|_| wrong("has a value that no header may have"))?;
+        self.headers.push((name.into(), value.into()));
         Ok(self)
     }
 
@@ -77,21 +74,50 @@ impl Target {
     /// If the token holds what no header may hold.
     pub fn bearer(mut self, token: &str) -> Result<Target, UrlError> {
         let wrong = |_| UrlError { shown: "the token".into(), problem: "holds what no header may hold" };
-        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(wrong)?;
-        value.set_sensitive(true);
-        self.headers.insert(AUTHORIZATION, value);
+        let value = format!("Bearer {token}");
+        HeaderValue::try_from(&value).map_err(wrong)?;
+        self.headers.retain(|(name, _)| !name.eq_ignore_ascii_case("authorization"));
+        self.headers.push(("Authorization".into(), value));
         Ok(self)
     }
 
     /// Offers sub-protocols, the preferred one first. If one is offered, the server must select one.
     ///
     /// # Errors
-    /// If a name may not stand in a header.
+    /// If a name is not a token.
     pub fn protocols(mut self, names: &[&str]) -> Result<Target, UrlError> {
         let wrong = |_| UrlError { shown: "a sub-protocol".into(), problem: "may not stand in a header" };
-        let value = HeaderValue::try_from(names.join(", ")).map_err(wrong)?;
-        self.headers.insert(SEC_WEBSOCKET_PROTOCOL, value);
+        // They are tokens, as the names of headers are.
+        names.iter().try_for_each(|name| HeaderName::try_from(*name).map(drop)).map_err(wrong)?;
+        self.protocols = names.iter().map(|name| (*name).into()).collect();
         Ok(self)
+    }
+
+    /// On the native wire: what the application authenticates with, in the hello of this attempt. (What stands in a header works,
+    /// too.)
+    #[must_use]
+    pub fn credentials(self, credentials: impl Into<Payload>) -> Target {
+        Target { credentials: Some(credentials.into()), ..self }
+    }
+
+    /// What goes into the hello.
+    pub(crate) fn hello(&self) -> Option<Payload> {
+        self.credentials.clone()
+    }
+
+    /// What is asked of the server. A wire with a sub-protocol of its own demands that, and no other.
+    pub(crate) fn request<T>(&self, wire: Option<&str>, ask: impl FnOnce(&Request<'_>) -> T) -> T {
+        let headers: Vec<_> = self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
+        let own = self.protocols.iter().map(|name| &**name);
+        let protocols: Vec<_> = wire.map_or_else(|| own.collect(), |name| vec![name]);
+        let host = self.uri.authority().map_or("", Authority::as_str);
+        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        ask(&Request {
+            protocols: &protocols,
+            protocol_required: !protocols.is_empty(),
+            headers: &headers,
+            ..Request::new(host, path)
+        })
     }
 
     pub(crate) fn is_tls(&self) -> bool {

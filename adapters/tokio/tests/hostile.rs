@@ -16,7 +16,7 @@ const CRIMES: &[(&str, &[u8], u16)] = &[
     ("a reserved control opcode", &[0x8B, 0x00], 1002),
     ("a masked frame", &[0x81, 0x81, 1, 2, 3, 4, b'x'], 1002),
     ("a frame of 2^62 bytes", &[0x82, 0x7F, 0x40, 0, 0, 0, 0, 0, 0, 0], 1009),
-    ("a frame of 2^63 bytes", &[0x82, 0x7F, 0x80, 0, 0, 0, 0, 0, 0, 0], 1009),
+    ("a frame of 2^63 bytes", &[0x82, 0x7F, 0x80, 0, 0, 0, 0, 0, 0, 0], 1002),
     ("a frame just too long", &[0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 1], 1009),
     ("a continuation of nothing", &[0x80, 0x01, b'x'], 1002),
     ("a message inside a message", &[0x01, 0x01, b'x', 0x81, 0x01, b'y'], 1002),

@@ -13,7 +13,7 @@ use std::hint::black_box;
 use everlink::ws::{Decoder, Encoder, Frame, Limits, Mask, Role};
 
 use crate::measure::{Contender, interleaved, print_beside};
-use wire::{Keys, READ, Wire};
+use wire::{Keys, READ, ROOM, Wire};
 
 const SIZES: [(&str, usize); 6] = [
     ("16B", 16),
@@ -52,40 +52,47 @@ impl Content {
     }
 }
 
-pub fn run() {
-    for (name, content) in
+/// The figures whose name contains `only`.
+pub fn run(only: &str) {
+    let wanted = |name: &String| name.contains(only);
+    for (kind, content) in
         [("binary", Content::Binary), ("ascii", Content::Ascii), ("multibyte", Content::MultiByte)]
     {
         for (size_name, size) in SIZES {
+            let Some(name) = Some(format!("decode_{kind}_{size_name}")).filter(wanted) else { continue };
             let wire = Wire::masked(content, size);
             let mut contenders = vec![decode(&wire), Contender::new("memcpy", wire.copier())];
             contenders.extend(peers::decoders(&wire, content));
-            let values = interleaved(wire.messages, &mut contenders);
-            print_beside(&format!("decode_{name}_{size_name}"), &contenders, &values, "ns");
+            compare(&name, wire.messages, contenders);
         }
     }
     for (role_name, role) in [("server", Role::Server), ("client", Role::Client)] {
         for (size_name, size) in SIZES {
+            let Some(name) = Some(format!("encode_{role_name}_{size_name}")).filter(wanted) else { continue };
             let payload = wire::place_payload(&Content::Binary.payload(size));
             let mut contenders = vec![encode(role, payload), Contender::new("memcpy", copier(payload))];
             contenders.extend(peers::encoders(role, payload));
-            let values = interleaved(1, &mut contenders);
-            print_beside(&format!("encode_{role_name}_{size_name}"), &contenders, &values, "ns");
+            compare(&name, 1, contenders);
         }
     }
     for (size_name, size) in SIZES {
+        let Some(name) = Some(format!("encode_lending_{size_name}")).filter(wanted) else { continue };
         let payload = Content::Binary.payload(size);
         let mut contenders = vec![lend(&payload)];
         contenders.extend(peers::lenders(&payload));
-        let values = interleaved(1, &mut contenders);
-        print_beside(&format!("encode_lending_{size_name}"), &contenders, &values, "ns");
+        compare(&name, 1, contenders);
     }
+}
+
+fn compare(name: &str, messages: usize, mut contenders: Vec<Contender<'_>>) {
+    let values = interleaved(messages, &mut contenders);
+    print_beside(name, &contenders, &values, "ns");
 }
 
 /// Reads behind what is there, decodes, and moves what is left to the front only when the room behind it is used up.
 fn decode(wire: &Wire) -> Contender<'static> {
     let mut socket = wire.socket();
-    let mut buffer = vec![0; wire.frame() + 2 * READ];
+    let buffer = wire::place(wire.frame() + ROOM);
     let (mut start, mut end) = (0, 0);
     let messages = wire.messages;
     let mut decoder = Decoder::new(Role::Server, Limits::default());

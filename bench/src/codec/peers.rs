@@ -10,7 +10,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio_util::codec::{Decoder as _, Encoder as _};
 
 use super::Content;
-use super::wire::{READ, Wire};
+use super::wire::{READ, ROOM, Wire};
 use crate::measure::Contender;
 
 /// A future that is ready, since its socket always is.
@@ -28,6 +28,8 @@ pub fn decoders(wire: &Wire, content: Content) -> Vec<Contender<'static>> {
         tokio_websockets_decoder(wire),
         websocket_codec_decoder(wire),
         ws_framer_decoder(wire),
+        sockudo_decoder(wire),
+        yawc_decoder(wire),
     ];
     // It does not validate a text in one frame that comes in several reads.
     if content == Content::Binary || wire.frame() < READ {
@@ -74,17 +76,50 @@ fn tokio_websockets_decoder(wire: &Wire) -> Contender<'static> {
 fn websocket_codec_decoder(wire: &Wire) -> Contender<'static> {
     let mut socket = wire.socket();
     let mut codec = websocket_codec::MessageCodec::server();
-    let mut read = vec![0; READ];
-    let mut buffer = BytesMut::with_capacity(wire.frame() + READ);
+    let mut buffer = BytesMut::with_capacity(wire.frame() + ROOM);
     let messages = wire.messages;
     Contender::new("websocket-codec", move || {
         let mut seen = 0;
         while seen < messages {
-            // A socket would read into the buffer; a codec has no say in that, so only one copy is made here.
-            let length = socket.read(&mut read);
-            buffer.extend_from_slice(&read[..length]);
+            socket.extend(&mut buffer);
             while let Some(message) = codec.decode(&mut buffer).expect("a message") {
                 black_box(message);
+                seen += 1;
+            }
+        }
+    })
+}
+
+fn sockudo_decoder(wire: &Wire) -> Contender<'static> {
+    let mut socket = wire.socket();
+    let mut protocol = sockudo_ws::protocol::Protocol::new(sockudo_ws::Role::Server, 16 << 20, 64 << 20);
+    let mut buffer = BytesMut::with_capacity(wire.frame() + ROOM);
+    let mut decoded = Vec::new();
+    let messages = wire.messages;
+    Contender::new("sockudo-ws", move || {
+        let mut seen = 0;
+        while seen < messages {
+            socket.extend(&mut buffer);
+            protocol.process_into(&mut buffer, &mut decoded).expect("messages");
+            seen += decoded.len();
+            black_box(&mut decoded);
+        }
+    })
+}
+
+/// Its codec leaves the validation of text to a layer above, which needs a stream: a frame's own check is what it costs at least.
+fn yawc_decoder(wire: &Wire) -> Contender<'static> {
+    let mut socket = wire.socket();
+    let mut codec = yawc::codec::Decoder::new(yawc::Role::Server, 16 << 20);
+    let mut buffer = BytesMut::with_capacity(wire.frame() + ROOM);
+    let messages = wire.messages;
+    Contender::new("yawc", move || {
+        let mut seen = 0;
+        while seen < messages {
+            socket.extend(&mut buffer);
+            while let Some(frame) = codec.decode(&mut buffer).expect("a message") {
+                assert!(frame.opcode() != yawc::OpCode::Text || frame.is_utf8());
+                black_box(frame);
                 seen += 1;
             }
         }
@@ -94,8 +129,7 @@ fn websocket_codec_decoder(wire: &Wire) -> Contender<'static> {
 fn nexus_decoder(wire: &Wire) -> Contender<'static> {
     use nexus_web::ws::{FrameReader, Role};
     let mut socket = wire.socket();
-    let mut reader =
-        FrameReader::builder().role(Role::Server).buffer_capacity(wire.frame() + 2 * READ).build();
+    let mut reader = FrameReader::builder().role(Role::Server).buffer_capacity(wire.frame() + ROOM).build();
     let messages = wire.messages;
     Contender::new("nexus-web", move || {
         let mut seen = 0;
@@ -111,7 +145,7 @@ fn nexus_decoder(wire: &Wire) -> Contender<'static> {
 
 fn ws_framer_decoder(wire: &Wire) -> Contender<'static> {
     let mut socket = wire.socket();
-    let buffer = Box::leak(vec![0; wire.frame() + 2 * READ].into_boxed_slice());
+    let buffer = Box::leak(vec![0; wire.frame() + ROOM].into_boxed_slice());
     let mut framer = ws_framer::WsRxFramer::new(buffer);
     let messages = wire.messages;
     Contender::new("ws-framer", move || {
@@ -165,6 +199,8 @@ pub fn encoders(role: Role, payload: &[u8]) -> Vec<Contender<'_>> {
         websocket_codec_encoder(role, payload),
         nexus_encoder(role, payload),
         ws_framer_encoder(role, payload),
+        sockudo_encoder(role, payload),
+        yawc_encoder(role, payload),
     ];
     match role {
         Role::Server => all.push(embedded_encoder(payload)),
@@ -242,6 +278,38 @@ fn websocket_codec_encoder(role: Role, payload: &[u8]) -> Contender<'_> {
     })
 }
 
+fn sockudo_encoder(role: Role, payload: &[u8]) -> Contender<'_> {
+    use sockudo_ws::{OpCode, frame::encode_frame};
+    let mut out = BytesMut::with_capacity(payload.len() + 14);
+    let mut keys = super::Keys::new();
+    Contender::new("sockudo-ws", move || {
+        out.clear();
+        let key = (role == Role::Client).then(|| keys.next());
+        encode_frame(&mut out, OpCode::Binary, black_box(payload), true, key);
+        black_box(&out);
+    })
+}
+
+fn yawc_encoder(role: Role, payload: &[u8]) -> Contender<'_> {
+    use yawc::Frame;
+    let mut codec = yawc::codec::Encoder::new(match role {
+        Role::Client => yawc::Role::Client,
+        Role::Server => yawc::Role::Server,
+    });
+    let payload = Bytes::copy_from_slice(payload);
+    let mut out = BytesMut::with_capacity(payload.len() + 14);
+    let mut keys = super::Keys::new();
+    Contender::new("yawc", move || {
+        out.clear();
+        let mut frame = Frame::binary(black_box(&payload).clone());
+        if role == Role::Client {
+            frame.set_mask(Some(keys.next()));
+        }
+        codec.encode(frame, &mut out).expect("there is room");
+        black_box(&out);
+    })
+}
+
 fn nexus_encoder(role: Role, payload: &[u8]) -> Contender<'_> {
     let mut writer = nexus_web::ws::FrameWriter::new(match role {
         Role::Client => nexus_web::ws::Role::Client,
@@ -279,6 +347,7 @@ pub fn lenders(payload: &[u8]) -> Vec<Contender<'_>> {
     vec![
         fastwebsockets_lender(payload),
         nexus_lender(payload),
+        sockudo_lender(payload),
         tokio_websockets_encoder(Role::Server, payload),
     ]
 }
@@ -299,5 +368,16 @@ fn nexus_lender(payload: &[u8]) -> Contender<'_> {
         let payload = black_box(payload);
         let (head, _) = writer.build_header(0x82, payload.len());
         black_box((head.as_bytes(), payload));
+    })
+}
+
+fn sockudo_lender(payload: &[u8]) -> Contender<'_> {
+    use sockudo_ws::{OpCode, frame::encode_frame_header};
+    let mut head = BytesMut::with_capacity(14);
+    Contender::new("sockudo-ws", move || {
+        let payload = black_box(payload);
+        head.clear();
+        encode_frame_header(&mut head, OpCode::Binary, payload.len(), true, None);
+        black_box((&head[..], payload));
     })
 }

@@ -3,9 +3,9 @@
 use std::hint::black_box;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use bytes::BytesMut;
 use everlink::ws::{Encoder, Frame, Mask, Role};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -13,6 +13,12 @@ use super::Content;
 
 /// The most that a socket gives at once.
 pub const READ: usize = 64 << 10;
+
+/// What a buffer holds beside a message, so that what is left of a read is seldom moved.
+pub const ROOM: usize = 2 * READ;
+
+/// How many bytes short messages make together.
+const WIRE: usize = 64 << 10;
 
 /// A buffer to encode into, and a payload to encode, at the same places of a page for everyone: how they lie to each other makes a
 /// difference of half a copy.
@@ -50,7 +56,7 @@ impl Keys {
 
 /// What a client sent.
 pub struct Wire {
-    bytes: Rc<[u8]>,
+    bytes: &'static [u8],
     pub messages: usize,
 }
 
@@ -67,8 +73,8 @@ impl Wire {
         loop {
             let written =
                 encoder.write(frame, Some(Mask::new(keys.next())), &mut one).expect("there is room");
-            if messages > 0 && bytes.len() + written > READ {
-                break Wire { bytes: bytes.into(), messages };
+            if messages > 0 && bytes.len() + written > WIRE {
+                break Wire { bytes: place_payload(&bytes), messages };
             }
             bytes.extend_from_slice(&one[..written]);
             messages += 1;
@@ -81,26 +87,26 @@ impl Wire {
     }
 
     pub fn socket(&self) -> Socket {
-        Socket { bytes: self.bytes.clone(), at: 0 }
+        Socket { bytes: self.bytes, at: 0 }
     }
 
     /// What it costs to copy all of it.
     pub fn copier(&self) -> impl FnMut() + use<> {
         let mut socket = self.socket();
-        let mut buffer = vec![0; self.bytes.len()];
+        let buffer = place(self.bytes.len());
         move || {
             let mut filled = 0;
             while filled < buffer.len() {
                 filled += socket.read(&mut buffer[filled..]);
             }
-            black_box(&mut buffer);
+            black_box(&mut *buffer);
         }
     }
 }
 
 /// Gives the bytes of a wire again and again, and takes whatever is written.
 pub struct Socket {
-    bytes: Rc<[u8]>,
+    bytes: &'static [u8],
     at: usize,
 }
 
@@ -112,6 +118,15 @@ impl Socket {
         to[..length].copy_from_slice(&left[..length]);
         self.at = if length == left.len() { 0 } else { self.at + length };
         length
+    }
+
+    /// The same to the end of a buffer that grows.
+    #[inline]
+    pub fn extend(&mut self, to: &mut BytesMut) {
+        let left = &self.bytes[self.at..];
+        let length = left.len().min(READ);
+        to.extend_from_slice(&left[..length]);
+        self.at = if length == left.len() { 0 } else { self.at + length };
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) enum Audience {
     /// Plain lines.
     Reader,
     /// A status line that is redrawn.
-    Screen,
+    Screen { colours: bool },
     /// Nobody, before the end.
     Nobody,
 }
@@ -139,7 +139,9 @@ impl Journal {
         let mut inner = self.lock();
         match inner.audience {
             Audience::Machine => inner.numbers(&report),
-            Audience::Screen => inner.errput.status(status_line(state, quality, &report, now)),
+            Audience::Screen { colours } => {
+                inner.errput.status(status_line(state, quality, &report, now, colours));
+            }
             Audience::Reader | Audience::Nobody => {}
         }
     }
@@ -171,7 +173,7 @@ impl Journal {
                 last.push(inner.stamp(Event::Summary { tally, report, error }));
             }
             Audience::Nobody if well => {}
-            Audience::Nobody | Audience::Reader | Audience::Screen => {
+            Audience::Nobody | Audience::Reader | Audience::Screen { .. } => {
                 last.extend(inner.told_loss());
                 last.push(format!("everlink: {}", inner.tally));
                 last.extend(error.map(|error| format!("everlink: {error}")));

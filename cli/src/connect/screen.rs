@@ -13,6 +13,8 @@ use everlink::time::Instant;
 use everlink_tokio::{State, Status};
 use terminal_size::{Height, Width, terminal_size_of};
 
+use crate::colour;
+
 /// Erases the line of the cursor.
 const ERASE: &str = "\r\x1b[2K";
 
@@ -98,9 +100,15 @@ impl Screen {
 }
 
 /// The words of the status line.
-pub(super) fn status_line(state: State, quality: Quality, report: &Report, now: Instant) -> String {
+pub(super) fn status_line(
+    state: State,
+    quality: Quality,
+    report: &Report,
+    now: Instant,
+    colours: bool,
+) -> String {
     let status = state.status();
-    let mut line = paint(status, &format!("{} {status}", mark(status)));
+    let mut line = colour::paint(colours, colour_of(status), &format!("{} {status}", mark(status)));
     line.push_str(&match state {
         State::Waiting { attempt, until, cause } => {
             format!("  {cause}  retry {attempt} in {}", seconds(until - now))
@@ -153,16 +161,12 @@ fn mark(status: Status) -> char {
     }
 }
 
-fn paint(status: Status, text: &str) -> String {
-    if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) {
-        return text.to_owned();
+const fn colour_of(status: Status) -> &'static str {
+    match status {
+        Status::Connected => "32",
+        Status::Degraded | Status::Connecting => "33",
+        _ => "31",
     }
-    let colour = match status {
-        Status::Connected => 32,
-        Status::Degraded | Status::Connecting => 33,
-        _ => 31,
-    };
-    format!("\x1b[{colour}m{text}\x1b[0m")
 }
 
 /// A time for people: `812 ms`, `4.2 s`.
@@ -184,6 +188,41 @@ fn size(bytes: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_status_line_says_what_is_and_what_comes_next() {
+        use everlink::link::Cause;
+        use everlink::metrics::Metrics;
+
+        let now = Instant::from_millis(10_000);
+        let until = Instant::from_millis(14_200);
+        let mut report = Metrics::new().report(now, Some(Duration::from_micros(4_230)), Queue::default());
+        for (state, words) in [
+            (State::Stopped, "○ disconnected"),
+            (State::Offline, "○ disconnected  no network"),
+            (
+                State::Waiting { attempt: 3, until, cause: Cause::Closed(1006) },
+                "○ disconnected  connection dropped  retry 3 in 4.2 s",
+            ),
+            (State::Opening { attempt: 0, until }, "◐ connecting"),
+            (State::Opening { attempt: 3, until }, "◐ connecting  retry 3"),
+            (State::Connected, "● connected  good 4.2 ms"),
+            (State::Suspect { missed: 2 }, "◐ degraded  2 answers missed  good 4.2 ms"),
+            (State::Stalled, "◐ degraded  what was written does not drain  good 4.2 ms"),
+            (State::Slow, "◐ degraded  slow  good 4.2 ms"),
+            (State::Failed { cause: Cause::OpenTimeout }, "○ failed  opening took too long"),
+        ] {
+            let line = status_line(state, Quality::Good, &report, now, false);
+            assert_eq!(line, format!("{words}  queue 0 (0 B)  sent 0  received 0"));
+        }
+        report.smoothed_latency = Some(Duration::from_millis(312));
+        report.queue = Queue { messages: 7, bytes: 1_540 };
+        report.counts.disconnects += 2;
+        assert_eq!(
+            status_line(State::Connected, Quality::Poor, &report, now, true),
+            "\x1b[32m● connected\x1b[0m  poor 312 ms  queue 7 (1.5 kB)  sent 0  received 0  lost 2×"
+        );
+    }
 
     #[test]
     fn a_line_is_cut_to_the_terminal_but_its_colours_are_not() {

@@ -19,6 +19,7 @@ use super::journal::{Audience, Journal};
 use super::output;
 use super::screen::{SharedScreen, seconds};
 use super::settings::{Settings, TraceFile};
+use crate::colour;
 use crate::signals::Signals;
 
 /// How long lines may still leave after Ctrl-C.
@@ -53,7 +54,7 @@ pub(super) async fn run(settings: Settings) -> ExitCode {
     let audience = match () {
         () if settings.json => Audience::Machine,
         () if settings.quiet => Audience::Nobody,
-        () if screen.is_there() => Audience::Screen,
+        () if screen.is_there() => Audience::Screen { colours: colour::wanted() },
         () => Audience::Reader,
     };
     let journal = Arc::new(Journal::new(audience, screen.clone()));

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use everlink_tokio::Outcome;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::ledger::Outcome;
 use crate::timeline::Status;
 
 /// Something that the client says, with the time since its start.

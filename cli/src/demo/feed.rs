@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// No pause is longer, so that every fault meets messages.
 const LONGEST_GAP: Duration = Duration::from_millis(150);
-/// No gap is shorter: as from a pen, or a cursor, that sends 25 points a second at most.
-const SHORTEST_GAP: Duration = Duration::from_millis(40);
+/// No gap is shorter: about as from a pen, or a cursor, that sends a point for each picture of the screen.
+const SHORTEST_GAP: Duration = Duration::from_millis(15);
 
 /// Lines without end: the drawing again and again, each with a number that it never had before.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ mod tests {
         let line = |millis, text: &str| (Duration::from_millis(millis), text.to_owned());
         let mut feed = Feed::new(vec![line(0, "a"), line(1, "b"), line(9000, "c"), line(9070, "d")]);
         let sent: Vec<_> = (0..6).filter_map(|_| feed.next()).collect();
-        let expected = [(150, "1 a"), (40, "2 b"), (150, "3 c"), (70, "4 d"), (150, "5 a"), (40, "6 b")];
+        let expected = [(150, "1 a"), (15, "2 b"), (150, "3 c"), (70, "4 d"), (150, "5 a"), (15, "6 b")];
         assert_eq!(sent, expected.map(|(millis, text)| line(millis, text)));
     }
 }

@@ -13,9 +13,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
+use everlink_tokio::Outcome;
+
 use super::event::{Said, What};
 use super::fault::Fault;
-use crate::ledger::{self, Accepted, Ledger, Outcome, Received};
+use crate::ledger::{self, Accepted, Ledger, Received};
 use crate::timeline::{Fate, Span, Status, Timeline};
 
 /// How much two clocks that count milliseconds may differ.
@@ -237,7 +239,7 @@ impl Record {
             id: *id,
             line: line.clone(),
             accepted_at: *accepted_at,
-            outcome: self.outcomes.get(id).copied().unwrap_or(Outcome::Unsettled),
+            outcome: self.outcomes.get(id).copied(),
         });
         let mut accepted: Vec<_> = accepted.collect();
         accepted.sort_by_key(|message| message.id);

@@ -11,6 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use std::time::Duration;
 
 use super::event::What;
+use crate::colour;
 use crate::ledger::Fault;
 use crate::timeline::Status;
 
@@ -52,10 +53,9 @@ struct Queue {
 impl Screen {
     /// Shows only the end if `quiet`; colours where there is a terminal and the environment has no `NO_COLOR`.
     pub(super) fn new(quiet: bool) -> Screen {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         Screen {
             quiet,
-            colours: wanted && io::stdout().is_terminal(),
+            colours: colour::wanted() && io::stdout().is_terminal(),
             queue: Queue::default(),
             latency: 0.0,
             attempt: 0,
@@ -169,7 +169,7 @@ impl Screen {
     }
 
     fn status(&self, at: Duration, status: Status, more: &str) {
-        let colour = colour(status);
+        let colour = colour_of(status);
         self.line(at, colour, "status", &format!("{}{more}", self.paint(colour, status.word())));
     }
 
@@ -206,10 +206,7 @@ impl Screen {
     }
 
     fn paint(&self, colour: &str, text: &str) -> String {
-        match self.colours {
-            true => format!("\x1b[{colour}m{text}\x1b[0m"),
-            false => text.to_owned(),
-        }
+        colour::paint(self.colours, colour, text)
     }
 }
 
@@ -223,7 +220,7 @@ fn why(state: &str) -> &'static str {
     }
 }
 
-const fn colour(status: Status) -> &'static str {
+const fn colour_of(status: Status) -> &'static str {
     match status {
         Status::Connected => GREEN,
         Status::Degraded => YELLOW,

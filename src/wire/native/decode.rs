@@ -117,6 +117,10 @@ impl<'a, 'l> Reader<'a, 'l> {
         self.frame - self.rest.len()
     }
 
+    pub(crate) const fn limits(&self) -> &'l Limits {
+        self.limits
+    }
+
     #[inline]
     fn read(&self) -> Result<(Item<'a>, &'a [u8]), Problem> {
         let (&tag, rest) = self.rest.split_first().ok_or(Problem::Truncated)?;

@@ -34,6 +34,16 @@ impl core::error::Error for EncodeError {}
 /// The widest limits that a receiver can have.
 const WIDEST: Limits = Limits { envelope: u32::MAX, name: u8::MAX, credentials: u32::MAX };
 
+/// Writes the tag and the length of a body to the front of `out`, and gives how many bytes that takes.
+#[inline]
+pub(crate) fn encode_tag(tag: u8, len: u32, out: &mut [u8]) -> Result<usize, EncodeError> {
+    let room = out.len();
+    let mut writer = Writer { out };
+    writer.byte(tag)?;
+    writer.number(len.into())?;
+    Ok(room - writer.out.len())
+}
+
 impl Envelope<'_> {
     /// Bytes of the whole envelope.
     #[must_use]

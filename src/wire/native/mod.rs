@@ -38,6 +38,7 @@ mod secret;
 pub mod tag;
 
 pub use decode::{DecodeError, Item, Problem, Reader};
+pub(crate) use encode::encode_tag;
 pub use encode::{EncodeError, HEAD_MAX};
 pub use limits::{Limit, Limits};
 pub use secret::{Credentials, Token};

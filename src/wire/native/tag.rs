@@ -17,6 +17,11 @@ pub const fn must_be_known(tag: u8) -> bool {
     tag & MUST_KNOW != 0
 }
 
+/// Whether an application may send an envelope with this tag from a client.
+pub(crate) const fn may_send(tag: u8) -> bool {
+    matches!(tag, PUBLISH | SUBSCRIBE | UNSUBSCRIBE | REQUEST | RESPONSE | ERROR)
+}
+
 const CONTROL: u8 = MUST_KNOW;
 const COUNTED: u8 = COUNTS | MUST_KNOW;
 

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::date;
 use super::fault::{Fault, HandshakeError};
 use super::head::{Finder, Head, HeadLimits};
 use super::key::Key;
@@ -71,6 +72,13 @@ impl<'b> Refused<'b> {
         self.head.text("retry-after")?.parse().ok().map(Duration::from_secs)
     }
 
+    /// The same, also if it is a date (RFC 9110, section 10.2.3), where it is known how much time has passed since
+    /// 1970-01-01 00:00 UTC. A date that is past asks for nothing.
+    #[must_use]
+    pub fn retry_after_at(&self, since_1970: Duration) -> Option<Duration> {
+        self.retry_after().or_else(|| date::parse(self.head.text("retry-after")?)?.checked_sub(since_1970))
+    }
+
     /// `Location`: where to go instead, if the caller trusts it.
     #[must_use]
     pub fn location(&self) -> Option<&'b str> {
@@ -100,6 +108,15 @@ impl ResponseReader {
         request: &Request<'_>,
         bytes: &'b [u8],
     ) -> Result<Option<Response<'b>>, HandshakeError> {
+        self.read_offered(request, bytes)
+    }
+
+    /// The same, with what was offered given in another form.
+    pub(crate) fn read_offered<'b>(
+        &mut self,
+        offer: &impl Offered,
+        bytes: &'b [u8],
+    ) -> Result<Option<Response<'b>>, HandshakeError> {
         let Some(head) = self.finder.find(bytes)? else { return Ok(None) };
         let (version, status) = status(head.start).ok_or(HandshakeError::new(Fault::StartLine, 0))?;
         if status != 101 {
@@ -108,12 +125,16 @@ impl ResponseReader {
         if version == b'0' {
             return Err(HandshakeError::new(Fault::HttpVersion, 0));
         }
-        self.check(request, head).map(|accepted| Some(Response::Accepted(accepted)))
+        self.check(offer, head).map(|accepted| Some(Response::Accepted(accepted)))
     }
 
-    fn check<'b>(&self, request: &Request<'_>, head: Head<'b>) -> Result<Accepted<'b>, HandshakeError> {
+    fn check<'b>(&self, offer: &impl Offered, head: Head<'b>) -> Result<Accepted<'b>, HandshakeError> {
         let fault = HandshakeError::new;
-        head.lists("upgrade", "websocket").map_err(|at| fault(Fault::Upgrade, at))?;
+        match head.only("upgrade")? {
+            // In a request it is one of a list, in a response there is no choice left.
+            Some(field) if field.value.eq_ignore_ascii_case(b"websocket") => {}
+            field => return Err(fault(Fault::Upgrade, field.map_or(head.length(), |field| field.at))),
+        }
         head.lists("connection", "upgrade").map_err(|at| fault(Fault::Connection, at))?;
         match head.only("sec-websocket-accept")? {
             Some(field) if field.value == self.accept => {}
@@ -121,21 +142,69 @@ impl ResponseReader {
         }
         let protocol = match head.only("sec-websocket-protocol")? {
             Some(field) => match str::from_utf8(field.value) {
-                Ok(protocol) if request.protocols.contains(&protocol) => Some(protocol),
+                Ok(protocol) if offer.protocol(protocol) => Some(protocol),
                 _ => return Err(fault(Fault::ProtocolNotOffered, field.at)),
             },
-            None if request.protocol_required => return Err(fault(Fault::ProtocolMissing, head.length())),
+            None if offer.needs_protocol() => return Err(fault(Fault::ProtocolMissing, head.length())),
             None => None,
         };
-        let offered = request.extensions.unwrap_or_default();
-        let is_offered =
-            |name: &str| Items::of(offered.as_bytes()).any(|(one, _)| one == name && !name.is_empty());
         for field in head.fields().filter(|field| field.is("sec-websocket-extensions")) {
-            if !Items::of(field.value).all(|(name, _)| is_offered(name)) {
+            if !Items::of(field.value).all(|(name, _)| !name.is_empty() && offer.extension(name)) {
                 return Err(fault(Fault::ExtensionNotOffered, field.at));
             }
         }
         Ok(Accepted { protocol, head })
+    }
+}
+
+/// What a response may choose from.
+pub(crate) trait Offered {
+    fn protocol(&self, name: &str) -> bool;
+    fn needs_protocol(&self) -> bool;
+    fn extension(&self, name: &str) -> bool;
+}
+
+impl Offered for Request<'_> {
+    fn protocol(&self, name: &str) -> bool {
+        self.protocols.contains(&name)
+    }
+
+    fn needs_protocol(&self) -> bool {
+        self.protocol_required
+    }
+
+    fn extension(&self, name: &str) -> bool {
+        Items::of(self.extensions.unwrap_or_default().as_bytes()).any(|(one, _)| one == name)
+    }
+}
+
+/// An offer as it stands in the bytes of the request, for who has not kept the request itself.
+pub(crate) struct Offer<'a> {
+    pub(crate) request: &'a [u8],
+    pub(crate) protocol_required: bool,
+}
+
+impl Offer<'_> {
+    fn lists(&self, field: &str, name: &str) -> bool {
+        let head = Head::parse(self.request, u16::MAX);
+        head.is_ok_and(|head| {
+            let fields = head.fields().filter(|one| one.is(field));
+            fields.flat_map(|field| Items::of(field.value)).any(|(one, _)| one == name)
+        })
+    }
+}
+
+impl Offered for Offer<'_> {
+    fn protocol(&self, name: &str) -> bool {
+        self.lists("sec-websocket-protocol", name)
+    }
+
+    fn needs_protocol(&self) -> bool {
+        self.protocol_required
+    }
+
+    fn extension(&self, name: &str) -> bool {
+        self.lists("sec-websocket-extensions", name)
     }
 }
 

@@ -35,12 +35,18 @@ pub enum Fault {
     Key,
     /// `Sec-WebSocket-Accept` is not there, or does not belong to the key: the peer is no WebSocket server.
     Accept,
+    /// `Sec-WebSocket-Protocol` is no list of tokens.
+    ProtocolList,
+    /// `Sec-WebSocket-Extensions` is no list of names, each with parameters.
+    ExtensionList,
     /// The server selected a sub-protocol that was not offered.
     ProtocolNotOffered,
     /// The server selected no sub-protocol, and one was demanded.
     ProtocolMissing,
     /// The server uses an extension that was not offered.
     ExtensionNotOffered,
+    /// The server uses an extension with parameters that are invalid, or not those of the offer.
+    ExtensionParameters,
 }
 
 impl Fault {
@@ -59,9 +65,12 @@ impl Fault {
             Fault::Version => "Sec-WebSocket-Version is not 13",
             Fault::Key => "Sec-WebSocket-Key is not 16 bytes",
             Fault::Accept => "Sec-WebSocket-Accept does not belong to the key",
+            Fault::ProtocolList => "Sec-WebSocket-Protocol is not a list of tokens",
+            Fault::ExtensionList => "Sec-WebSocket-Extensions is not a list of extensions",
             Fault::ProtocolNotOffered => "the sub-protocol was not offered",
             Fault::ProtocolMissing => "no sub-protocol was selected",
             Fault::ExtensionNotOffered => "the extension was not offered",
+            Fault::ExtensionParameters => "the parameters of an extension are not right",
         }
     }
 }
@@ -99,9 +108,12 @@ impl HandshakeError {
             | Fault::Connection
             | Fault::Key
             | Fault::Accept
+            | Fault::ProtocolList
+            | Fault::ExtensionList
             | Fault::ProtocolNotOffered
             | Fault::ProtocolMissing
-            | Fault::ExtensionNotOffered => (400, "Bad Request", &[]),
+            | Fault::ExtensionNotOffered
+            | Fault::ExtensionParameters => (400, "Bad Request", &[]),
         };
         Refusal { status, reason, headers, body: self.fault.text().as_bytes() }
     }

@@ -23,6 +23,9 @@ impl Default for HeadLimits {
 }
 
 impl HeadLimits {
+    /// For heads that were within their limits before.
+    pub(crate) const NONE: HeadLimits = HeadLimits { bytes: u32::MAX, fields: u16::MAX };
+
     /// Refuses limits under which no handshake fits.
     ///
     /// # Errors
@@ -88,7 +91,7 @@ pub struct Head<'b> {
 
 impl<'b> Head<'b> {
     /// Checks every line.
-    fn parse(bytes: &'b [u8], limit: u16) -> Result<Head<'b>, HandshakeError> {
+    pub(crate) fn parse(bytes: &'b [u8], limit: u16) -> Result<Head<'b>, HandshakeError> {
         let (start, fields) = line(bytes).ok_or(HandshakeError::new(Fault::StartLine, 0))?;
         let start = str::from_utf8(start)
             .ok()
@@ -216,9 +219,9 @@ fn line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Whether it is a token (RFC 9110, section 5.6.2): a name of a field, a method, a sub-protocol.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+pub(super) fn is_token(text: impl AsRef<[u8]>) -> bool {
+    let mut bytes = text.as_ref().iter();
+    bytes.len() > 0 && bytes.all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// Whether it may be the value of a field: no control characters, so that nothing can be smuggled in.

@@ -13,6 +13,9 @@
 //! caller to bound; how large it may be, for [`HeadLimits`].
 
 mod answer;
+mod date;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod fault;
 mod head;
 mod key;
@@ -22,6 +25,7 @@ mod request;
 mod server;
 mod write;
 
+pub(crate) use answer::Offer;
 pub use answer::{Accepted, Refused, Response, ResponseReader};
 pub use fault::{Fault, HandshakeError};
 pub use head::{Field, Fields, Head, HeadLimits};

@@ -2,6 +2,7 @@
 
 use super::head::{is_token, is_value};
 use super::key::Key;
+use super::list::are_extensions;
 use super::write::{WriteError, Writer};
 
 /// A request to upgrade.
@@ -77,7 +78,7 @@ impl<'a> Request<'a> {
             writer.put(&[b"\r\n"])?;
         }
         if let Some(extensions) = self.extensions {
-            if extensions.is_empty() || !is_value(extensions.as_bytes()) {
+            if !is_value(extensions.as_bytes()) || !are_extensions(extensions.as_bytes()) {
                 return Err(WriteError::Extensions);
             }
             writer.field("Sec-WebSocket-Extensions", extensions.as_bytes())?;

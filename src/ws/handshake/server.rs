@@ -3,7 +3,7 @@
 use super::fault::{Fault, HandshakeError};
 use super::head::{Finder, Head, HeadLimits, is_token, is_value};
 use super::key::Key;
-use super::list::Items;
+use super::list::{Items, are_extensions, are_tokens};
 use super::write::{WriteError, Writer};
 
 /// Reads the first request of a connection.
@@ -96,6 +96,14 @@ impl RequestReader {
         }
         let field = head.only("sec-websocket-key")?.ok_or(fault(Fault::Key, head.length()))?;
         let key = Key::read(field.value).ok_or(fault(Fault::Key, field.at))?;
+        for field in head.fields() {
+            if field.is("sec-websocket-protocol") && !are_tokens(field.value) {
+                return Err(fault(Fault::ProtocolList, field.at));
+            }
+            if field.is("sec-websocket-extensions") && !are_extensions(field.value) {
+                return Err(fault(Fault::ExtensionList, field.at));
+            }
+        }
         Ok(Some(Incoming::Upgrade(Upgrade { target, head, key })))
     }
 }
@@ -176,7 +184,7 @@ impl Acceptance<'_> {
         }
         if let Some(extensions) = self.extensions {
             let offered = |name: &str| upgrade.extensions().any(|(one, _)| one == name && !name.is_empty());
-            if Items::of(extensions.as_bytes()).next().is_none()
+            if !are_extensions(extensions.as_bytes())
                 || !Items::of(extensions.as_bytes()).all(|(name, _)| offered(name))
                 || !is_value(extensions.as_bytes())
             {

@@ -19,7 +19,7 @@ pub enum WriteError {
     Protocol,
     /// The selected sub-protocol was not offered.
     ProtocolNotOffered,
-    /// The value for `Sec-WebSocket-Extensions` is empty or has a control character, or the client offered no such extension.
+    /// The value for `Sec-WebSocket-Extensions` is no list of extensions, or the client offered no such extension.
     Extensions,
     /// The name of an extra header is not a token.
     HeaderName,

@@ -1,0 +1,262 @@
+//! One socket of a server, from its first byte to its last: a stranger's, then a session's, then nobody's.
+
+use core::time::Duration;
+
+use super::{Action, Admitted, Core, Input, Next, Sessions, Told};
+use crate::acceptor::{self, Acceptor, Parting, Principal, Question, Seats, Secret, SessionId};
+use crate::link::{self, Epoch, Event};
+use crate::outbox::{Settlement, Slots};
+use crate::session::Deliveries;
+use crate::time::Instant;
+use crate::wire::Frame;
+
+/// What whoever carries one socket talks to, whatever the socket is at the time. The [`Sessions`] are lent with each call.
+///
+/// Others may take the session away meanwhile, or end it: so whoever does something to a session wakes the one who carries its
+/// socket, to [poll](Connection::poll).
+///
+/// ```
+/// use everlink::link::Epoch;
+/// use everlink::peer::{Config, Connection, ConnectionAction, ConnectionNext, Heard, Sessions};
+/// use everlink::time::Instant;
+/// # use everlink::{acceptor::{Principal, Secret}, link::Event};
+/// # struct Io;
+/// # impl Io {
+/// #     fn now(&self) -> Instant { Instant::ORIGIN }
+/// #     fn epoch(&self) -> Epoch { Epoch::new(1).unwrap() }
+/// #     fn event(&mut self, _: Option<Instant>) -> Option<Event<'static>> { None }
+/// #     fn write(&mut self, _: &[u8], _: &[u8]) {}
+/// #     fn close(&mut self, _: u16) {}
+/// #     fn who_is(&self, _: &[u8]) -> Option<Principal> { None }
+/// #     fn secret(&self) -> Secret { Secret::new([0; 16]) }
+/// # }
+///
+/// fn carry(io: &mut Io, sessions: &mut Sessions<Vec<u8>>) {
+///     let mut connection = Connection::new(&sessions.config().acceptor, io.now(), io.epoch());
+///     while !connection.is_done() {
+///         let deadline = match connection.poll(sessions) {
+///             ConnectionNext::Do(action) => {
+///                 match action {
+///                     ConnectionAction::Flush => {
+///                         while let Some(frame) = connection.pull(sessions) {
+///                             io.write(frame.head(), frame.payload());
+///                         }
+///                     }
+///                     ConnectionAction::Close { code } => io.close(code), // then read on until the socket is closed
+///                     ConnectionAction::Abandon => return,
+///                     ConnectionAction::Renew(session) => sessions.renew(io.now(), session, io.secret()),
+///                     ConnectionAction::Settled(..) => {} // what became of a message
+///                 }
+///                 continue;
+///             }
+///             ConnectionNext::Wait(instant) => Some(instant),
+///             ConnectionNext::Idle => None,
+///         };
+///         let Some(event) = io.event(deadline) else {
+///             connection.tick(sessions, io.now());
+///             # return;
+///             continue;
+///         };
+///         match connection.handle(sessions, io.now(), event) {
+///             Heard::Question(question) => match io.who_is(question.credentials.reveal()) {
+///                 Some(principal) => drop(connection.admit(sessions, io.now(), principal, io.secret(), |_| ())),
+///                 None => connection.refuse(sessions, io.now(), 4001, Default::default(), ""),
+///             },
+///             Heard::Deliveries(deliveries) => deliveries.for_each(|delivery| println!("{delivery:?}")),
+///         }
+///     }
+/// }
+/// # carry(&mut Io, &mut Sessions::new(Config::default(), 1, 1).unwrap());
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    acceptor: Acceptor,
+    session: Option<SessionId>,
+}
+
+/// What an event carried.
+#[derive(Clone, Debug)]
+pub enum Heard<'f> {
+    /// Who is it? Read no more until the answer.
+    Question(Question<'f>),
+    /// For the application; nothing, as a rule.
+    Deliveries(Deliveries<'f>),
+}
+
+/// The answer of [`Connection::poll`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionNext {
+    /// Do this, then poll again.
+    Do(ConnectionAction),
+    /// Nothing to do. If no event comes before this instant, [`tick`](Connection::tick) then. Round up, never down.
+    Wait(Instant),
+    /// Nothing to do until an event comes, or somebody wakes this connection.
+    Idle,
+}
+
+/// One thing to do, or to know. Exhaustive on purpose: a new action should break an adapter's build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionAction {
+    /// Drop the socket at once, without a word.
+    Abandon,
+    /// Close the socket properly: send a close frame with this code, then read on until it is closed.
+    Close {
+        /// The close code to send.
+        code: u16,
+    },
+    /// Frames wait: [`pull`](Connection::pull) and write them, until there is none or the socket has no room. In the second case
+    /// report [`Writable`](Event::Writable) when it has room again.
+    Flush,
+    /// The resume token of this session should change: give a fresh secret to [`Sessions::renew`].
+    Renew(SessionId),
+    /// A message of this session came to its end.
+    Settled(SessionId, Settlement),
+}
+
+impl Connection {
+    /// A socket was opened at `now`: it is ready for the first frame.
+    #[must_use]
+    pub fn new(config: &acceptor::Config, now: Instant, epoch: Epoch) -> Connection {
+        Connection { acceptor: Acceptor::new(config, now, epoch), session: None }
+    }
+
+    /// Which socket it is.
+    #[must_use]
+    pub const fn epoch(&self) -> Epoch {
+        self.acceptor.epoch()
+    }
+
+    /// The session that it is on.
+    #[must_use]
+    pub const fn session(&self) -> Option<SessionId> {
+        self.session
+    }
+
+    /// Something happened to the socket at `now`. Never fails.
+    pub fn handle<'f, P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+        &mut self,
+        sessions: &mut Sessions<P, S, T>,
+        now: Instant,
+        event: Event<'f>,
+    ) -> Heard<'f> {
+        sessions.pass(now);
+        self.look(sessions);
+        let Some(mut peer) = self.session.and_then(|session| sessions.peer(session)) else {
+            let question = self.acceptor.handle(&sessions.config().acceptor, now, event);
+            return question.map_or(Heard::Deliveries(Deliveries::NONE), Heard::Question);
+        };
+        let deliveries = peer.handle(now, Input::Socket(self.acceptor.epoch(), event));
+        if matches!(event, Event::Closed(_) | Event::Failed(_)) {
+            self.session = None;
+        }
+        Heard::Deliveries(deliveries)
+    }
+
+    /// Time has passed.
+    pub fn tick<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+        &mut self,
+        sessions: &mut Sessions<P, S, T>,
+        now: Instant,
+    ) {
+        sessions.pass(now);
+        self.look(sessions);
+        self.acceptor.tick(&sessions.config().acceptor, now);
+        if let Some(mut peer) = self.session.and_then(|session| sessions.peer(session)) {
+            peer.handle(now, Input::Tick);
+        }
+    }
+
+    /// The answer to the question: see [`Sessions::admit`]. If another socket is superseded, whoever carries that is to be woken, or
+    /// told to [part](Connection::part).
+    pub fn admit<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+        &mut self,
+        sessions: &mut Sessions<P, S, T>,
+        now: Instant,
+        principal: Principal,
+        secret: Secret,
+        told: impl FnMut(Told),
+    ) -> Option<Admitted> {
+        let admitted = sessions.admit(now, &mut self.acceptor, principal, secret, told)?;
+        self.session = Some(admitted.session);
+        Some(admitted)
+    }
+
+    /// The other answer: see [`Acceptor::refuse`].
+    pub fn refuse<P, S, T>(
+        &mut self,
+        sessions: &Sessions<P, S, T>,
+        now: Instant,
+        code: u16,
+        retry_after: Duration,
+        reason: &'static str,
+    ) {
+        self.acceptor.refuse(&sessions.config.acceptor, now, code, retry_after, reason);
+    }
+
+    /// What is to be done now, or until when there is nothing.
+    pub fn poll<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+        &mut self,
+        sessions: &mut Sessions<P, S, T>,
+    ) -> ConnectionNext {
+        self.look(sessions);
+        while let Some(session) = self.session {
+            let Some(mut peer) = sessions.peer(session) else { break };
+            let action = match peer.poll() {
+                Next::Do(Action::Release { parting, .. }) => {
+                    self.part(sessions, parting);
+                    continue;
+                }
+                Next::Do(Action::Flush { .. }) => ConnectionAction::Flush,
+                Next::Do(Action::Renew) => ConnectionAction::Renew(session),
+                Next::Do(Action::Settled(settlement)) => ConnectionAction::Settled(session, settlement),
+                Next::Wait(at) => return ConnectionNext::Wait(at),
+                Next::Idle => return ConnectionNext::Idle,
+            };
+            return ConnectionNext::Do(action);
+        }
+        match self.acceptor.poll() {
+            link::Next::Do(link::Action::Abandon { .. }) => ConnectionNext::Do(ConnectionAction::Abandon),
+            link::Next::Do(link::Action::Close { code, .. }) => {
+                ConnectionNext::Do(ConnectionAction::Close { code })
+            }
+            // An acceptor asks for nothing else.
+            link::Next::Do(_) => ConnectionNext::Do(ConnectionAction::Flush),
+            link::Next::Wait(at) => ConnectionNext::Wait(at),
+            link::Next::Idle => ConnectionNext::Idle,
+        }
+    }
+
+    /// The next frame to write, if there is one.
+    pub fn pull<'a, P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+        &mut self,
+        sessions: &'a mut Sessions<P, S, T>,
+    ) -> Option<Frame<'a>> {
+        self.look(sessions);
+        match self.session {
+            Some(session) => sessions.pull(session, self.acceptor.epoch()),
+            None => self.acceptor.pull(),
+        }
+    }
+
+    /// Whether the socket is no more, and the connection can be dropped.
+    #[must_use]
+    pub const fn is_done(&self) -> bool {
+        self.session.is_none() && self.acceptor.is_done()
+    }
+
+    /// Somebody else may have the session by now.
+    fn look<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(&mut self, sessions: &Sessions<P, S, T>) {
+        if let Some(session) = self.session
+            && let Some(parting) = sessions.lost(session, self.acceptor.epoch())
+        {
+            self.part(sessions, parting);
+        }
+    }
+
+    /// Another socket has superseded this one, and [`admit`](Connection::admit) said how to let it go. It is found out by the next
+    /// [poll](Connection::poll), too; but if the session itself went with it, not the reason.
+    pub fn part<P, S, T>(&mut self, sessions: &Sessions<P, S, T>, parting: Parting) {
+        self.session = None;
+        self.acceptor.part(&sessions.config.acceptor, sessions.now, parting);
+    }
+}

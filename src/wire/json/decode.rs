@@ -1,0 +1,178 @@
+//! From a frame to a message.
+
+use super::scan::{Field, Fields, Scanner};
+use super::value::{Id, Raw, Secret, Text};
+use super::{DecodeError, Message, Payload, Problem, Reason};
+use crate::channels::SYSTEM;
+use crate::wire::native::Form;
+
+/// The fields that mean something, each with the byte at which its value begins. Of several with one name the last one counts,
+/// as in JavaScript.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known<'a> {
+    kind: Option<Field<'a>>,
+    id: Option<Field<'a>>,
+    timestamp: Option<Field<'a>>,
+    payload: Option<Field<'a>>,
+    request: Option<Field<'a>>,
+    error: Option<Field<'a>>,
+    action: Option<Field<'a>>,
+    channel: Option<Field<'a>>,
+    data: Option<Field<'a>>,
+    message: Option<Field<'a>>,
+}
+
+impl<'a> Known<'a> {
+    fn read(text: &'a str) -> Result<Known<'a>, DecodeError> {
+        let mut known = Known::default();
+        let mut fields = Fields::new(Scanner::new(text))?;
+        while let Some(field) = fields.next()? {
+            let mut name = [0; 9];
+            let place = match field.key.unescape(&mut name) {
+                Some("type") => &mut known.kind,
+                Some("id") => &mut known.id,
+                Some("timestamp") => &mut known.timestamp,
+                Some("payload") => &mut known.payload,
+                Some("requestId") => &mut known.request,
+                Some("error") => &mut known.error,
+                Some("action") => &mut known.action,
+                Some("channel") => &mut known.channel,
+                Some("data") => &mut known.data,
+                Some("message") => &mut known.message,
+                Some(_) | None => continue,
+            };
+            *place = Some(field);
+        }
+        fields.end()?;
+        Ok(known)
+    }
+}
+
+const fn missing(name: &'static str) -> DecodeError {
+    DecodeError { at: 0, problem: Problem::Missing(name) }
+}
+
+const fn wrong(field: Field<'_>, name: &'static str) -> DecodeError {
+    DecodeError { at: field.at, problem: Problem::Field(name) }
+}
+
+/// A field that must be a string, and say something.
+fn text<'a>(field: Option<Field<'a>>, name: &'static str) -> Result<Text<'a>, DecodeError> {
+    let field = field.ok_or(missing(name))?;
+    field.value.text().filter(|text| !text.is_empty()).ok_or(wrong(field, name))
+}
+
+fn id<'a>(field: Option<Field<'a>>, name: &'static str) -> Result<Id<'a>, DecodeError> {
+    let field = field.ok_or(missing(name))?;
+    Id::of(field.value).ok_or(wrong(field, name))
+}
+
+/// Absent, or `null`.
+fn optional_id<'a>(field: Option<Field<'a>>, name: &'static str) -> Result<Option<Id<'a>>, DecodeError> {
+    let field = field.filter(|field| field.value != Raw::NULL);
+    field.map(|field| id(Some(field), name)).transpose()
+}
+
+const fn value<'a>(field: Option<Field<'a>>) -> Option<Raw<'a>> {
+    match field {
+        Some(field) => Some(field.value),
+        None => None,
+    }
+}
+
+impl<'a> Message<'a> {
+    /// Reads a frame.
+    ///
+    /// # Errors
+    /// If it is no message: count it, tell the application, and go on.
+    pub fn decode(frame: &'a [u8]) -> Result<Message<'a>, DecodeError> {
+        let text = core::str::from_utf8(frame)
+            .map_err(|error| DecodeError { at: error.valid_up_to(), problem: Problem::Text })?;
+        let known = Known::read(text)?;
+        if known.action.is_some() {
+            order(&known)
+        } else if known.kind.is_some() {
+            typed(&known)
+        } else if known.channel.is_some() {
+            broadcast(&known)
+        } else {
+            Err(missing("type"))
+        }
+    }
+}
+
+/// What a client says of a channel.
+fn order<'a>(known: &Known<'a>) -> Result<Message<'a>, DecodeError> {
+    let action = text(known.action, "action")?;
+    let channel = text(known.channel, "channel");
+    let mut word = [0; 11];
+    Ok(match action.unescape(&mut word) {
+        Some("subscribe") => Message::Subscribe { channel: channel? },
+        Some("unsubscribe") => Message::Unsubscribe { channel: channel? },
+        Some("publish") => {
+            Message::Publish { channel: channel?, data: value(known.data).ok_or(missing("data"))? }
+        }
+        Some(_) | None => return Err(known.action.map_or(missing("action"), |field| wrong(field, "action"))),
+    })
+}
+
+/// What has a type.
+fn typed<'a>(known: &Known<'a>) -> Result<Message<'a>, DecodeError> {
+    let kind = text(known.kind, "type")?;
+    let id = id(known.id, "id");
+    let timestamp = known.timestamp.and_then(|field| field.value.integer());
+    let payload = value(known.payload);
+    let request = |form| Ok(Message::Request { form, id: id?, timestamp, payload: Payload::Raw(payload) });
+    let mut word = [0; 8];
+    Ok(match kind.unescape(&mut word) {
+        Some("ping") => Message::Ping,
+        Some("pong") => Message::Pong,
+        Some("auth") => Message::Auth { id: id?, timestamp, payload: payload.map(Secret::new) },
+        Some("event") => request(Form::Event)?,
+        Some("command") => request(Form::Command)?,
+        Some("query") => request(Form::Query)?,
+        Some("response") => {
+            let request = self::id(known.request, "requestId")?;
+            Message::Response { id: id?, timestamp, request, payload }
+        }
+        Some("error") => {
+            let reason = |raw: Raw<'a>| raw.text().map_or(Reason::Raw(raw), Reason::Text);
+            Message::Error {
+                id: id?,
+                timestamp,
+                request: optional_id(known.request, "requestId")?,
+                error: value(known.error).or(payload).map(reason),
+            }
+        }
+        Some(_) | None => {
+            let request = optional_id(known.request, "requestId")?;
+            Message::Other { kind, id: id?, timestamp, request, payload }
+        }
+    })
+}
+
+/// What a server says on a channel.
+fn broadcast<'a>(known: &Known<'a>) -> Result<Message<'a>, DecodeError> {
+    let channel = text(known.channel, "channel")?;
+    let data = known.data.ok_or(missing("data"))?;
+    let plain = Message::Broadcast { channel, data: data.value };
+    if channel != *SYSTEM {
+        return Ok(plain);
+    }
+    let Ok(system) = Known::read(data.value.as_str()) else { return Ok(plain) };
+    let Some(kind) = value(system.kind).and_then(Raw::text) else { return Ok(plain) };
+    let inside = |error: DecodeError| DecodeError { at: data.at + error.at, ..error };
+    let mut word = [0; 20];
+    match kind.unescape(&mut word) {
+        Some("subscription_confirm") => {
+            let channel = text(system.channel, "channel").map_err(inside)?;
+            Ok(Message::Confirmation { channel })
+        }
+        Some("error") => {
+            let message = value(system.message).and_then(Raw::text).unwrap_or(Text::from(""));
+            let channel = value(system.channel).and_then(Raw::text);
+            Ok(Message::SystemError { message, channel })
+        }
+        Some(_) | None => Ok(plain),
+    }
+}

@@ -1,0 +1,359 @@
+//! Values as they are written, lent from the text that they are in.
+
+use core::fmt;
+
+use super::scan::{Fields, Scanner};
+use super::{DecodeError, Problem};
+
+/// Any JSON value, as it is written: valid, without white space around it.
+///
+/// ```
+/// use everlink::wire::json::Raw;
+///
+/// let raw = Raw::new(r#" {"limit": 10, "tags": ["a"]} "#)?;
+/// assert_eq!(raw.as_str(), r#"{"limit": 10, "tags": ["a"]}"#);
+/// assert_eq!(raw.field("limit").unwrap().integer(), Some(10));
+/// assert_eq!(Raw::new("[1,]").unwrap_err().to_string(), "byte 3: not JSON");
+/// # Ok::<(), everlink::wire::json::DecodeError>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Raw<'a>(&'a str);
+
+impl<'a> Raw<'a> {
+    /// `null`
+    pub const NULL: Raw<'static> = Raw("null");
+
+    /// This text.
+    ///
+    /// # Errors
+    /// If it is not one JSON value.
+    pub fn new(text: &'a str) -> Result<Raw<'a>, DecodeError> {
+        let mut scanner = Scanner::new(text);
+        let value = scanner.value()?;
+        scanner.end()?;
+        Ok(value)
+    }
+
+    pub(super) const fn scanned(text: &'a str) -> Raw<'a> {
+        Raw(text)
+    }
+
+    /// The text.
+    #[must_use]
+    pub const fn as_str(self) -> &'a str {
+        self.0
+    }
+
+    /// The value of a field, if this is an object that has it. Of several with that name the last one counts, as in JavaScript.
+    #[must_use]
+    pub fn field(self, name: &str) -> Option<Raw<'a>> {
+        let mut fields = Fields::new(Scanner::new(self.0)).ok()?;
+        let mut value = None;
+        while let Ok(Some(field)) = fields.next() {
+            if field.key == *name {
+                value = Some(field.value);
+            }
+        }
+        value
+    }
+
+    /// The string that it is, if it is one.
+    #[must_use]
+    pub fn text(self) -> Option<Text<'a>> {
+        let text = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        Some(Text::scanned(text, text.contains('\\')))
+    }
+
+    /// The number that it is, if it is a whole one that fits, written without fraction and exponent.
+    #[must_use]
+    pub fn integer(self) -> Option<u64> {
+        self.0.parse().ok()
+    }
+}
+
+impl fmt::Debug for Raw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// The text itself: valid JSON.
+impl fmt::Display for Raw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+/// JSON that no log may show: `Debug` says only how long it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Secret<'a>(Raw<'a>);
+
+impl<'a> Secret<'a> {
+    /// This.
+    #[must_use]
+    pub const fn new(raw: Raw<'a>) -> Secret<'a> {
+        Secret(raw)
+    }
+
+    /// The JSON.
+    #[must_use]
+    pub const fn reveal(self) -> Raw<'a> {
+        self.0
+    }
+}
+
+impl fmt::Debug for Secret<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({} bytes)", self.0.as_str().len())
+    }
+}
+
+/// A string, either plain or as it is written in JSON, with escapes. Two are equal if they say the same.
+///
+/// ```
+/// use everlink::wire::json::{Raw, Text};
+///
+/// let escaped = Raw::new(r#""a\u0062\ud83d\ude00""#)?.text().unwrap();
+/// assert_eq!(escaped, Text::from("ab😀"));
+/// assert_eq!(escaped.as_str(), None);
+/// assert_eq!(escaped.unescape(&mut [0; 16]), Some("ab😀"));
+/// # Ok::<(), everlink::wire::json::DecodeError>(())
+/// ```
+#[derive(Clone, Copy)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Text<'a> {
+    text: &'a str,
+    escaped: bool,
+}
+
+impl<'a> Text<'a> {
+    pub(super) const fn scanned(text: &'a str, escaped: bool) -> Text<'a> {
+        Text { text, escaped }
+    }
+
+    /// What it says, if it is written without escapes.
+    #[must_use]
+    pub const fn as_str(self) -> Option<&'a str> {
+        if self.escaped { None } else { Some(self.text) }
+    }
+
+    /// What it says, written to the buffer if need be; `None` if that is too short.
+    #[must_use]
+    pub fn unescape<'b>(self, buffer: &'b mut [u8]) -> Option<&'b str>
+    where
+        'a: 'b,
+    {
+        if !self.escaped {
+            return Some(self.text);
+        }
+        let mut end = 0;
+        for char in self.chars() {
+            let place = buffer.get_mut(end..end + char.len_utf8())?;
+            char.encode_utf8(place);
+            end += char.len_utf8();
+        }
+        core::str::from_utf8(buffer.get(..end)?).ok()
+    }
+
+    /// What it says.
+    #[cfg(feature = "alloc")]
+    #[must_use]
+    pub fn to_cow(self) -> alloc::borrow::Cow<'a, str> {
+        match self.as_str() {
+            Some(text) => text.into(),
+            None => self.chars().collect(),
+        }
+    }
+
+    /// What it says, character by character. Half of a surrogate pair, which JSON can write and UTF-8 cannot, is U+FFFD.
+    #[must_use]
+    pub fn chars(self) -> Chars<'a> {
+        Chars { rest: self.text.chars(), escaped: self.escaped }
+    }
+
+    /// Whether it says nothing.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// As it is written in JSON, with the quotes.
+    pub(super) fn write(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"")?;
+        if self.escaped {
+            f.write_str(self.text)?;
+        } else {
+            let mut rest = self.text;
+            while let Some(at) = rest.find(|char: char| char < ' ' || char == '"' || char == '\\') {
+                let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
+                f.write_str(before)?;
+                let mut chars = behind.chars();
+                match chars.next() {
+                    Some('"') => f.write_str("\\\"")?,
+                    Some('\\') => f.write_str("\\\\")?,
+                    Some('\n') => f.write_str("\\n")?,
+                    Some('\r') => f.write_str("\\r")?,
+                    Some('\t') => f.write_str("\\t")?,
+                    Some(char) => write!(f, "\\u{:04x}", u32::from(char))?,
+                    None => {}
+                }
+                rest = chars.as_str();
+            }
+            f.write_str(rest)?;
+        }
+        f.write_str("\"")
+    }
+}
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Text<'a> {
+        Text { text, escaped: false }
+    }
+}
+
+impl PartialEq for Text<'_> {
+    fn eq(&self, other: &Text<'_>) -> bool {
+        match (self.as_str(), other.as_str()) {
+            (Some(one), Some(other)) => one == other,
+            _ => self.chars().eq(other.chars()),
+        }
+    }
+}
+
+impl Eq for Text<'_> {}
+
+impl PartialEq<str> for Text<'_> {
+    fn eq(&self, other: &str) -> bool {
+        *self == Text::from(other)
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f)
+    }
+}
+
+/// What it says, not as JSON.
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        self.chars().try_for_each(|char| f.write_char(char))
+    }
+}
+
+/// See [`Text::chars`].
+#[derive(Clone, Debug)]
+pub struct Chars<'a> {
+    rest: core::str::Chars<'a>,
+    escaped: bool,
+}
+
+impl Chars<'_> {
+    fn unit(&mut self) -> u32 {
+        (0..4)
+            .fold(0, |unit, _| unit << 4 | self.rest.next().and_then(|digit| digit.to_digit(16)).unwrap_or(0))
+    }
+
+    /// Behind `\u`: one unit, or both of a pair.
+    fn code(&mut self) -> char {
+        let high = self.unit();
+        if (0xD800..0xDC00).contains(&high) {
+            let mut ahead = self.clone();
+            if ahead.rest.next() == Some('\\') && ahead.rest.next() == Some('u') {
+                let low = ahead.unit();
+                if (0xDC00..0xE000).contains(&low) {
+                    *self = ahead;
+                    let code = 0x1_0000 + ((high - 0xD800) << 10 | (low - 0xDC00));
+                    return char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+                }
+            }
+        }
+        char::from_u32(high).unwrap_or(char::REPLACEMENT_CHARACTER)
+    }
+}
+
+impl Iterator for Chars<'_> {
+    type Item = char;
+
+    fn next(&mut self) -> Option<char> {
+        let char = self.rest.next()?;
+        if !self.escaped || char != '\\' {
+            return Some(char);
+        }
+        Some(match self.rest.next()? {
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => self.code(),
+            same => same,
+        })
+    }
+}
+
+/// The id of a message: a string or a number, whatever its sender makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum Id<'a> {
+    /// A number in quotes: what this crate makes, and gets back in answers.
+    Number(u32),
+    /// Any other string or number, as it is written. It is sent back as it came.
+    Raw(Raw<'a>),
+}
+
+impl<'a> Id<'a> {
+    /// `None` if it is neither a string nor a number, or an empty string.
+    pub(super) fn of(raw: Raw<'a>) -> Option<Id<'a>> {
+        match raw.text() {
+            Some(text) if text.is_empty() => None,
+            Some(text) => Some(text.as_str().and_then(canonical).map_or(Id::Raw(raw), Id::Number)),
+            None => raw
+                .as_str()
+                .starts_with(|first: char| first == '-' || first.is_ascii_digit())
+                .then_some(Id::Raw(raw)),
+        }
+    }
+
+    /// The number that this crate may have made it of. Also if it came back without the quotes.
+    #[must_use]
+    pub fn number(self) -> Option<u32> {
+        match self {
+            Id::Number(number) => Some(number),
+            Id::Raw(raw) => canonical(raw.as_str()),
+        }
+    }
+}
+
+/// A number as this crate writes it.
+fn canonical(text: &str) -> Option<u32> {
+    let plain = text == "0" || (!text.starts_with(['0', '+']) && !text.is_empty());
+    text.parse().ok().filter(|_| plain)
+}
+
+impl From<u32> for Id<'_> {
+    fn from(number: u32) -> Self {
+        Id::Number(number)
+    }
+}
+
+impl fmt::Display for Id<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Id::Number(number) => write!(f, "\"{number}\""),
+            Id::Raw(raw) => raw.fmt(f),
+        }
+    }
+}
+
+impl<'a> TryFrom<Raw<'a>> for Id<'a> {
+    type Error = DecodeError;
+
+    /// # Errors
+    /// If it is neither a string nor a number, or an empty string.
+    fn try_from(raw: Raw<'a>) -> Result<Id<'a>, DecodeError> {
+        Id::of(raw).ok_or(DecodeError { at: 0, problem: Problem::Field("id") })
+    }
+}

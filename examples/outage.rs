@@ -80,6 +80,7 @@ fn perform(
         | Action::Status { .. }
         | Action::RetryScheduled { .. }
         | Action::Quality { .. }
+        | Action::Store { .. }
         | Action::Settled(_) => {}
     }
 }

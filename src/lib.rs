@@ -117,6 +117,7 @@ pub mod rng;
 mod session;
 #[cfg(feature = "sim")]
 pub mod sim;
+mod store;
 pub mod stream;
 pub mod time;
 #[cfg(feature = "serde")]

@@ -163,6 +163,7 @@ const CONFIG: Config = Config {
     ack_after: 1,
     ack_delay: std::time::Duration::ZERO,
     ack_timeout: std::time::Duration::ZERO,
+    durable: false,
     in_doubt: everlink::delivery::InDoubt::Settle,
 };
 

@@ -42,9 +42,12 @@ enum Event {
     Violate,
     /// The server forgets every session.
     Forget,
+    /// The client's process is killed, and restored from what it had stored.
+    Kill,
+    Disk(u64),
 }
 
-fn events(forgetful: bool) -> impl Strategy<Value = Vec<(u64, Event)>> {
+fn events(trouble: Event) -> impl Strategy<Value = Vec<(u64, Event)>> {
     let priority = prop_oneof![Just(Priority::High), Just(Priority::Normal), Just(Priority::Low)];
     let send =
         (priority, proptest::option::weighted(0.2, 0..3_u64), proptest::option::weighted(0.2, 0..5_000_u64))
@@ -67,7 +70,8 @@ fn events(forgetful: bool) -> impl Strategy<Value = Vec<(u64, Event)>> {
         1 => Just(Event::Ticks),
         1 => (1..1_500_u64).prop_map(Event::Slow),
         1 => Just(Event::Violate),
-        1 => Just(if forgetful { Event::Forget } else { Event::Heal }),
+        2 => Just(trouble),
+        1 => (0..300_u64).prop_map(Event::Disk),
     ];
     let gap = prop_oneof![4 => 0..60_u64, 4 => 0..2_000_u64, 1 => 0..20_000_u64];
     proptest::collection::vec((gap, one), 1..60)
@@ -81,6 +85,7 @@ struct Setup {
     ack_delay: u64,
     policy: Policy,
     messages: u32,
+    durable: bool,
 }
 
 fn setups() -> impl Strategy<Value = Setup> {
@@ -93,12 +98,14 @@ fn setups() -> impl Strategy<Value = Setup> {
             ack_delay,
             policy,
             messages,
+            durable: false,
         },
     )
 }
 
 fn start(setup: &Setup) -> Script {
     let mut script = Script::with_seed(setup.seed, |config| {
+        config.delivery.durable = setup.durable;
         config.wire = Wire::Native(Limits::default());
         config.backoff.jitter = Jitter::Equal;
         config.backoff.attempts = None;
@@ -118,14 +125,25 @@ fn start(setup: &Setup) -> Script {
 struct Oracle {
     sent: Vec<(MessageId, Priority, Option<u64>, String)>,
     told: Vec<String>,
+    count: u32,
     cancelled: Vec<MessageId>,
+    /// Accepted, and forgotten when the process was killed.
+    lost: Vec<String>,
+}
+
+/// Every socket has room again.
+fn make_room(script: &mut Script) {
+    script.socket_is_full = false;
+    for number in 1..=script.newest() {
+        script.event(number, everlink::link::Event::Writable);
+    }
 }
 
 fn live(script: &mut Script, events: &[(u64, Event)]) -> Oracle {
     let mut oracle = Oracle::default();
     for (gap, event) in events {
         script.until_instant(script.now + ms(*gap));
-        let newest = u32::try_from(script.opens().len()).unwrap_or(u32::MAX).max(1);
+        let newest = script.newest();
         match *event {
             Event::Hole => script.server.black_hole(),
             Event::Heal => script.server.heal(),
@@ -140,15 +158,15 @@ fn live(script: &mut Script, events: &[(u64, Event)]) -> Oracle {
             Event::Refuse => script.server.door = Door::Refuses(Failure::Connect),
             Event::Full => script.socket_is_full = true,
             Event::Room => {
-                script.socket_is_full = false;
-                script.event(newest, everlink::link::Event::Writable);
+                make_room(script);
             }
             Event::Offline => script.input(Input::Offline),
             Event::Online => script.input(Input::Online),
             Event::Silent => script.far().acks = false,
             Event::Acks => script.far().acks = true,
             Event::Send(priority, key, ttl) => {
-                let text = format!("m{}", oracle.sent.len());
+                oracle.count += 1;
+                let text = format!("m{}", oracle.count);
                 let mut message = Message::text(text.clone().into_bytes()).with_priority(priority);
                 if let Some(key) = key {
                     message = message.with_key(everlink::outbox::Key::new(key));
@@ -165,6 +183,7 @@ fn live(script: &mut Script, events: &[(u64, Event)]) -> Oracle {
                     && script.link.cancel(*id).is_some()
                 {
                     oracle.cancelled.push(*id);
+                    script.cancelled += 1;
                     script.drain();
                 }
             }
@@ -180,15 +199,23 @@ fn live(script: &mut Script, events: &[(u64, Event)]) -> Oracle {
             Event::Slow(rtt) => script.server.rtt = ms(rtt),
             Event::Violate => script.event(newest, everlink::link::Event::Violation(1002)),
             Event::Forget => script.far().forget(),
+            Event::Disk(millis) => script.disk = Some(ms(millis)),
+            Event::Kill => {
+                let config = script.link.config().clone();
+                script.kill(&config, script.now.micros());
+                script.drain();
+                // What the application did after the last stored state, it does not know of.
+                let known = script.accepted;
+                oracle.lost.extend(oracle.sent.drain(known..).map(|(.., text)| text));
+                oracle.cancelled.truncate(script.cancelled);
+            }
         }
     }
     script.chatty = false;
-    script.socket_is_full = false;
     script.far().acks = true;
     script.server.rtt = ms(40);
     script.server.heal();
-    let newest = u32::try_from(script.opens().len()).unwrap_or(u32::MAX).max(1);
-    script.event(newest, everlink::link::Event::Writable);
+    make_room(script);
     script.input(Input::Online);
     script.until_instant(script.now + Duration::from_secs(300));
     oracle
@@ -212,6 +239,9 @@ fn check(script: &mut Script, oracle: &Oracle, forgetful: bool) -> Result<(), Te
             Some(outcome) if outcome.never_sent() => prop_assert_eq!(times, 0, "{} is {:?}", text, outcome),
             other => prop_assert!(false, "{text} ended as {other:?}"),
         }
+    }
+    for text in &oracle.lost {
+        prop_assert!(!came.contains(text), "{text} was not stored, and left all the same");
     }
     for of in [Priority::High, Priority::Normal, Priority::Low] {
         // A keyed message has the place of its older self; the others keep their order.
@@ -238,16 +268,24 @@ proptest! {
     #![proptest_config(proptest_config(REGRESSIONS, 400))]
 
     #[test]
-    fn nothing_is_lost_repeated_reordered_or_in_doubt(setup in setups(), events in events(false)) {
+    fn nothing_is_lost_repeated_reordered_or_in_doubt(setup in setups(), events in events(Event::Heal)) {
         let mut script = start(&setup);
         let oracle = live(&mut script, &events);
         check(&mut script, &oracle, false)?;
     }
 
     #[test]
-    fn a_server_that_forgets_leaves_doubt_and_nothing_else(setup in setups(), events in events(true)) {
+    fn a_server_that_forgets_leaves_doubt_and_nothing_else(setup in setups(), events in events(Event::Forget)) {
         let mut script = start(&setup);
         let oracle = live(&mut script, &events);
         check(&mut script, &oracle, true)?;
+    }
+
+    /// Whatever it says after a restart agrees with what it said before.
+    #[test]
+    fn a_durable_process_may_be_killed_at_any_time(setup in setups(), events in events(Event::Kill)) {
+        let mut script = start(&Setup { durable: true, ..setup });
+        let oracle = live(&mut script, &events);
+        check(&mut script, &oracle, false)?;
     }
 }

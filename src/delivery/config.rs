@@ -34,6 +34,9 @@ pub struct Config {
     /// When an acknowledgement that the other end owes is overdue, beyond its delay and a round trip; 2 s by default.
     #[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))]
     pub ack_timeout: Duration,
+    /// Whether nothing leaves that depends on a state which is not stored, so that a process that was killed and restored loses
+    /// and repeats nothing. Off by default.
+    pub durable: bool,
     /// What becomes of the messages that were in flight in a session that could not be resumed.
     pub in_doubt: InDoubt,
 }
@@ -58,6 +61,7 @@ impl Default for Config {
             ack_after: 16,
             ack_delay: Duration::from_millis(50),
             ack_timeout: Duration::from_secs(2),
+            durable: false,
             in_doubt: InDoubt::Settle,
         }
     }

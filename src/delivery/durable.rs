@@ -81,9 +81,16 @@ impl Durable {
         true
     }
 
-    /// This version could not be stored: it is not waited for any more, and what depends on it stays.
-    pub fn failed(&mut self, version: u64) {
-        self.asked.take_if(|(asked, _)| *asked == version);
+    /// This version could not be stored: it is not waited for any more, and what depends on it stays. False, and without
+    /// effect, if it is not the one that is waited for.
+    pub fn failed(&mut self, version: u64) -> bool {
+        self.asked.take_if(|(asked, _)| *asked == version).is_some()
+    }
+
+    /// Whether a version is being stored.
+    #[must_use]
+    pub const fn is_storing(&self) -> bool {
+        self.asked.is_some()
     }
 
     /// Another session has begun: what is stored, or being stored, says nothing of it.

@@ -51,6 +51,12 @@ pub enum Action {
         /// 0 for the first one after a start or a stable connection, then 1, 2, ….
         attempt: u32,
     },
+    /// In durable mode: [store](super::Link::store) the state as it is now, before anything else is done to the link, and report
+    /// [`Stored`](super::Input::Stored) when it is safe. What depends on it leaves only then.
+    Store {
+        /// Of the state; it grows, across restarts too.
+        version: u64,
+    },
     /// Answer a ping of the wire's own: write [`pong_frame`](super::Link::pong_frame).
     Pong {
         /// Of the socket to answer on.

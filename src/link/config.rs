@@ -106,6 +106,11 @@ impl Config {
         self.backoff.check()?;
         self.outbox.check()?;
         self.delivery.check()?;
+        ConfigError::unless(
+            !self.delivery.durable || self.wire.resumes(),
+            "delivery.durable",
+            "needs a wire that can resume",
+        )?;
         self.quality.check()
     }
 

@@ -68,6 +68,10 @@ pub enum Input<'f> {
     /// The process did not run for this long: the machine slept, or it was stopped. Adapters notice by comparing a clock that
     /// runs during sleep with one that does not; a very late tick is understood in the same way without it.
     Suspended(#[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))] Duration),
+    /// In durable mode: the state of this version is stored, and will be there after whatever happens to the process.
+    Stored(u64),
+    /// In durable mode: the state of this version could not be stored. The link asks again after a while.
+    StoreFailed(u64),
     /// The wall clock shows this time since 1970-01-01 00:00 UTC. Only for display and for wires that show it.
     WallClock(#[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))] Duration),
 }

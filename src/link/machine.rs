@@ -60,6 +60,12 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Input::Offline => self.offline(),
             Input::Visible => self.visible(),
             Input::Hidden => self.set_hidden(true),
+            Input::Stored(version) => {
+                if let Some(durable) = &mut self.core.durable {
+                    durable.stored(version);
+                }
+            }
+            Input::StoreFailed(version) => self.store_failed(version),
             Input::WallClock(since_1970) => self.core.wall_clock = Some((now, since_1970)),
         }
         if woke && self.core.online {
@@ -192,6 +198,17 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     }
 
     // What the surroundings say.
+
+    /// What depends on the version stays; the state is to be stored again, but not at once.
+    fn store_failed(&mut self, version: u64) {
+        let again = self.core.now + self.config.backoff.base;
+        if let Some(durable) = &mut self.core.durable
+            && durable.failed(version)
+        {
+            self.core.unstored = true;
+            self.core.store_again = Some(again);
+        }
+    }
 
     pub(super) fn online(&mut self) {
         let back = !mem::replace(&mut self.core.online, true);

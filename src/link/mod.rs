@@ -18,11 +18,13 @@ mod pull;
 mod secret;
 mod socket;
 mod state;
+mod store;
 mod timers;
 
 use core::time::Duration;
 
 pub use crate::session::{Deliveries, Delivery};
+pub use crate::store::RestoreError;
 pub use action::{Action, Next, Transport};
 pub use config::{Candidate, Config};
 pub use input::{Close, Epoch, Event, Failure, Input};
@@ -79,6 +81,14 @@ struct Core {
     impatience: u8,
     /// In durable mode, what is stored.
     durable: Option<Durable>,
+    /// The version of the state that was asked to be stored last.
+    version: u64,
+    /// Whether something is to be stored that nothing depends on yet: a message that was accepted.
+    unstored: bool,
+    /// A state could not be stored: when to ask again.
+    store_again: Option<Instant>,
+    /// Messages up to this one were restored from a state that may have been old.
+    restored: u64,
     /// The nonce of the pong that is to be written.
     answering: u32,
     quality: Monitor,
@@ -155,7 +165,11 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             renewing: false,
             too_large: false,
             impatience: 0,
-            durable: None,
+            durable: config.delivery.durable.then(Durable::new),
+            version: 0,
+            unstored: false,
+            store_again: None,
+            restored: 0,
             answering: 0,
             quality: Monitor::new(),
             metrics: Metrics::new(),
@@ -252,6 +266,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         };
         if result.is_err() {
             core.metrics.counts.refused_sends += 1;
+        } else {
+            core.unstored = true;
+            core.number_ahead(&self.config, &mut self.arena);
         }
         result
     }
@@ -272,6 +289,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     pub fn cancel(&mut self, id: MessageId) -> Option<P> {
         self.core.rest = None;
         let payload = self.core.session.outbox.cancel(&mut self.arena, id)?;
+        self.core.unstored = true;
         outputs::count(&mut self.core.metrics, Outcome::Cancelled);
         Some(payload)
     }

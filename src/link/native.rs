@@ -2,10 +2,11 @@
 
 use super::input::Epoch;
 use super::machine::Machine;
-use super::socket::{Candidacy, Closing, Farewell, Flush, Hello, Opening, Other, Phase};
+use super::socket::{Candidacy, Closing, Farewell, Flush, Hello, Opening, Other, Phase, Socket};
 use super::state::Cause;
-use super::{Core, Deliveries};
-use crate::outbox::{Kind, Slots};
+use super::{Config, Core, Deliveries};
+use crate::delivery::InDoubt;
+use crate::outbox::{Arena, Kind, Slots};
 use crate::session::{Attachment, Context, Reading, Role, Step};
 use crate::time::Instant;
 use crate::wire::Wire;
@@ -166,11 +167,16 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             if acknowledged > 0 {
                 core.impatience = 0;
             }
+            core.restored = 0;
             core.metrics.counts.resumptions += 1;
             if core.too_large {
                 core.session.discard_largest(self.arena, core.durable.as_mut());
             }
         } else {
+            let restored = core::mem::take(&mut core.restored);
+            if restored > 0 && config.in_doubt == InDoubt::Settle {
+                core.session.outbox.doubt_queued(self.arena, restored);
+            }
             core.session.restart(self.arena, config, core.durable.as_mut());
             core.token.forget();
             core.metrics.counts.sessions += 1;
@@ -286,6 +292,15 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 }
 
 impl Core {
+    /// In durable mode messages are numbered as soon as the window has room, for they are stored before they leave.
+    pub(super) fn number_ahead<P, S: Slots<P>>(&mut self, config: &Config, arena: &mut Arena<P, S>) {
+        if self.durable.is_some()
+            && let Phase::Open(Socket { attachment: Some(attachment), .. }) = &self.phase
+        {
+            self.session.number_ahead(&config.delivery, attachment, arena);
+        }
+    }
+
     /// What the session has on the current socket.
     fn attachment(&self) -> Option<&Attachment> {
         match &self.phase {

@@ -26,7 +26,8 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
         let first = self.core.abandon().or_else(|| self.core.farewell_flush());
         first.or_else(|| self.core.close()).or_else(|| self.core.open()).or_else(|| {
             self.core
-                .beat()
+                .store()
+                .or_else(|| self.core.beat())
                 .or_else(|| self.core.hello_flush())
                 .or_else(|| self.flush())
                 .or_else(|| self.core.status())
@@ -119,6 +120,18 @@ impl Core {
         Some(Action::Open { epoch: opening.epoch, transport: Transport::WebSocket, attempt: opening.attempt })
     }
 
+    fn store(&mut self) -> Option<Action> {
+        let durable = self.durable.as_mut()?;
+        let wants = durable.wants(&self.session.counts) || self.unstored && !durable.is_storing();
+        if !wants || self.store_again.is_some() {
+            return None;
+        }
+        self.unstored = false;
+        self.version = self.version.saturating_add(1);
+        durable.ask(self.version, &self.session.counts);
+        Some(Action::Store { version: self.version })
+    }
+
     fn beat(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.phase else { return None };
         let epoch = socket.epoch;
@@ -191,6 +204,9 @@ impl Core {
                 earliest = Some((at, why));
             }
         };
+        if let Some(at) = self.store_again {
+            timer(at, Wake::Store);
+        }
         match &self.other {
             Other::Closing(closing) => timer(closing.give_up, Wake::CloseTimeout),
             Other::Candidate(Candidacy::At(at)) => timer(*at, Wake::Candidate),

@@ -163,6 +163,8 @@ pub enum Wake {
     Heartbeat(crate::heartbeat::Due),
     /// To say that bytes do not drain.
     Stall,
+    /// To store the state again, after a failure.
+    Store,
     /// To acknowledge what came.
     Ack,
     /// To suspect the socket because nothing was acknowledged.

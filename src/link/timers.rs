@@ -39,6 +39,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         }
         // What a dead socket gave back may have become too old meanwhile.
         self.core.session.outbox.expire(self.arena, now);
+        self.core.number_ahead(self.config, self.arena);
+        self.core.store_again.take_if(|at| *at <= now);
     }
 
     pub(super) fn fire_open(&mut self) {

@@ -117,6 +117,11 @@ impl<P> Arena<P> {
         let slots = core::iter::repeat_with(|| Slot::EMPTY);
         Arena::new(slots.take(capacity.min(NIL - 1) as usize).collect())
     }
+
+    /// The slots themselves.
+    pub(crate) fn into_slots(self) -> Storage<P> {
+        self.slots
+    }
 }
 
 impl<P, S: Slots<P>> Arena<P, S> {
@@ -164,6 +169,29 @@ impl<P, S: Slots<P>> Arena<P, S> {
         }
         self.available = self.available.saturating_sub(1);
         Some(index)
+    }
+
+    /// Takes this slot, in an arena from which nothing was claimed: before anything is, [`link_free`](Arena::link_free) is called.
+    pub(super) fn reserve(&mut self, index: u32, owner: u32) -> Option<()> {
+        let capacity = self.capacity();
+        let slot = self.slot_mut(index).filter(|slot| index < capacity && slot.stage == Stage::Free)?;
+        slot.stage = Stage::Loose;
+        slot.owner = owner;
+        self.fresh = self.fresh.max(index.saturating_add(1));
+        self.available = self.available.saturating_sub(1);
+        Some(())
+    }
+
+    /// Finds the free slots among those that were reserved.
+    pub(super) fn link_free(&mut self) {
+        self.free = NIL;
+        for index in (0..self.fresh).rev() {
+            let next = self.free;
+            if let Some(slot) = self.slot_mut(index).filter(|slot| slot.stage == Stage::Free) {
+                slot.place.next = next;
+                self.free = index;
+            }
+        }
     }
 
     /// Gives a slot back, and what was in it.

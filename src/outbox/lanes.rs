@@ -49,6 +49,11 @@ pub(super) struct Lane {
 impl Lane {
     const EMPTY: Lane = Lane { queue: Ring::EMPTY, queued: Tally::ZERO, age: Ring::EMPTY, oldest: NIL };
 
+    /// The queued and in-flight ones, by acceptance.
+    pub(super) fn by_age<P, S: Slots<P>>(&self, arena: &Arena<P, S>) -> impl Iterator<Item = u32> {
+        self.age.walk(arena)
+    }
+
     fn oldest_queued<P, S: Slots<P>>(&mut self, arena: &Arena<P, S>) -> Option<u32> {
         // The bound never binds, unless a caller swapped arenas.
         for _ in 0..arena.capacity() {

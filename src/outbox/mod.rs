@@ -49,6 +49,7 @@ mod lanes;
 mod message;
 mod ring;
 mod steps;
+mod store;
 
 pub use arena::{Arena, Slot, Slots, Storage};
 pub use config::{Config, Policy};

@@ -76,6 +76,12 @@ impl<T: Thread> Ring<T> {
         if index == self.tail { None } else { arena.slot(index).map(|slot| T::link(slot).next) }
     }
 
+    /// All of it, from the head on. (The bound never binds, unless a caller swapped arenas.)
+    pub(super) fn walk<P, S: Slots<P>>(&self, arena: &Arena<P, S>) -> impl Iterator<Item = u32> {
+        let all = core::iter::successors(self.head(arena), |&index| self.after(arena, index));
+        all.take(arena.capacity() as usize)
+    }
+
     /// Puts `index` in front of `next`, or at the end.
     pub(super) fn insert<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, index: u32, next: Option<u32>) {
         let head = self.head(arena);

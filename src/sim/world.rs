@@ -485,6 +485,10 @@ impl<S: Server> Sim<S> {
                     let packet = packet(frame.opcode, [frame.head(), frame.payload()].concat());
                     self.with(epoch, |connection, path, now, rng| connection.up.send(now, packet, path, rng));
                 }
+                // A simulated disk is as quick as it is safe.
+                Action::Store { version } => {
+                    let _ = self.link.handle(self.now, Input::Stored(version));
+                }
                 Action::Flush { epoch } => self.flush(epoch),
                 Action::Status { .. }
                 | Action::RetryScheduled { .. }

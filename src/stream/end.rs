@@ -191,7 +191,8 @@ fn demand(next: link::Next) -> Demand<Action> {
         Action::Pong { epoch } => Order::Pong(epoch),
         Action::Ping { epoch, nonce } => Order::Ping(epoch, nonce),
         Action::Flush { epoch } => Order::Flush(epoch),
-        Action::Status { .. }
+        Action::Store { .. }
+        | Action::Status { .. }
         | Action::RetryScheduled { .. }
         | Action::Quality { .. }
         | Action::Settled(_) => {

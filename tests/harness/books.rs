@@ -319,6 +319,7 @@ impl<L: Driven> Books<L> {
                 }
                 Action::Ping { nonce, .. } => self.nonce = nonce,
                 Action::Settled(settlement) => self.settle(settlement),
+                Action::Store { version } => self.handle(Input::Stored(version)),
                 Action::Close { .. }
                 | Action::Pong { .. }
                 | Action::Flush { .. }

@@ -97,7 +97,19 @@ enum Coming {
     Closed(Option<u16>),
     Frame(Kind, Vec<u8>),
     /// On the native wire: a frame of the link's, on its way to the far end.
-    Up(Vec<u8>),
+    Up(u32, Vec<u8>),
+    /// The state of this version is on the disk.
+    Stored(u64, Snapshot),
+}
+
+/// What is on a disk: the link's state, and how much the application had seen and done when it was stored.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    pub state: Vec<u8>,
+    pub delivered: usize,
+    pub settled: usize,
+    pub accepted: usize,
+    pub cancelled: usize,
 }
 
 /// A link, its adapter, its server, and everything that was seen.
@@ -119,6 +131,16 @@ pub struct Script {
     pub beats: Vec<(Opcode, Vec<u8>)>,
     /// How many ended, in which way.
     pub settled: Vec<Settlement>,
+    /// How long it takes to store a state; `None` if it always fails.
+    pub disk: Option<Duration>,
+    /// What is on the disk.
+    pub stored: Snapshot,
+    /// How many messages were accepted.
+    pub accepted: usize,
+    /// How many were taken back, as the test counts.
+    pub cancelled: usize,
+    /// The far end's number of a socket is above its epoch by this.
+    base: u32,
     /// On the native wire, the server's end.
     pub far: Option<far::Far>,
     /// What the path keeps back: it will come when the path heals.
@@ -160,6 +182,11 @@ impl Script {
             written: Vec::new(),
             beats: Vec::new(),
             settled: Vec::new(),
+            disk: Some(ms(5)),
+            stored: Snapshot::default(),
+            accepted: 0,
+            cancelled: 0,
+            base: 0,
             far: None,
             held: Vec::new(),
             told: Vec::new(),
@@ -204,12 +231,14 @@ impl Script {
     /// Frames of the far end set out.
     pub fn down(&mut self, frames: Vec<(u32, Vec<u8>)>) {
         for (number, data) in frames {
-            self.later(self.server.rtt / 2, epoch(number), Coming::Frame(Kind::Binary, data));
+            if let Some(epoch) = number.checked_sub(self.base).and_then(Epoch::new) {
+                self.later(self.server.rtt / 2, epoch, Coming::Frame(Kind::Binary, data));
+            }
         }
     }
 
     fn up(&mut self, epoch: Epoch, frame: Vec<u8>) {
-        self.later(self.server.rtt / 2, epoch, Coming::Up(frame));
+        self.later(self.server.rtt / 2, epoch, Coming::Up(self.base + epoch.get(), frame));
     }
 
     /// Started at 0 and connected at 100 ms; what was seen until 1 s is taken as read.
@@ -277,12 +306,13 @@ impl Script {
     fn arrive(&mut self) {
         let first = (0..self.coming.len()).min_by_key(|index| self.coming[*index].0).unwrap();
         let (_, epoch, coming) = self.coming.remove(first);
-        if self.far.is_some() && !self.server.answers && matches!(coming, Coming::Up(_) | Coming::Frame(..)) {
+        if self.far.is_some() && !self.server.answers && matches!(coming, Coming::Up(..) | Coming::Frame(..))
+        {
             self.held.push((epoch, coming));
             return;
         }
-        if let Coming::Up(frame) = coming {
-            let answers = self.far().frame(epoch.get(), &frame);
+        if let Coming::Up(socket, frame) = coming {
+            let answers = self.far().frame(socket, &frame);
             self.down(answers);
             return;
         }
@@ -301,7 +331,12 @@ impl Script {
             Coming::Written(total) => Event::Written(*total),
             Coming::Closed(code) => Event::Closed(closed(*code)),
             Coming::Frame(kind, data) => Event::Frame { kind: *kind, data },
-            Coming::Up(_) => return,
+            Coming::Up(..) => return,
+            Coming::Stored(version, snapshot) => {
+                self.stored.clone_from(snapshot);
+                self.link.handle(self.now, Input::Stored(*version));
+                return;
+            }
         };
         if matches!(coming, Coming::Closed(_) | Coming::Failed(_)) {
             self.forget_socket(epoch);
@@ -324,10 +359,29 @@ impl Script {
         self.held.clear();
     }
 
+    /// The process is killed, and started again with what is on the disk. What it had sent may still arrive.
+    pub fn kill(&mut self, config: &Config, seed: u64) {
+        self.coming.retain(|(_, _, coming)| matches!(coming, Coming::Up(..)));
+        self.held.retain(|(_, coming)| matches!(coming, Coming::Up(..)));
+        self.base += 1_000;
+        let Snapshot { state, delivered, settled, accepted, cancelled } = self.stored.clone();
+        self.cancelled = cancelled;
+        self.delivered.truncate(delivered);
+        self.settled.truncate(settled);
+        self.accepted = accepted;
+        self.totals.clear();
+        self.link = if state.is_empty() {
+            Link::new(config.clone(), seed).unwrap()
+        } else {
+            Link::restore(config.clone(), seed, &state, self.now, Duration::ZERO).unwrap()
+        };
+        self.input(Input::Start);
+    }
+
     /// Nothing more comes from a socket; what it was given may still be on its way.
     fn forget_socket(&mut self, epoch: Epoch) {
-        self.coming.retain(|(_, of, coming)| *of != epoch || matches!(coming, Coming::Up(_)));
-        self.held.retain(|(of, coming)| *of != epoch || matches!(coming, Coming::Up(_)));
+        self.coming.retain(|(_, of, coming)| *of != epoch || matches!(coming, Coming::Up(..)));
+        self.held.retain(|(of, coming)| *of != epoch || matches!(coming, Coming::Up(..)));
     }
 
     // Inputs.
@@ -379,6 +433,7 @@ impl Script {
         let mut displaced = Vec::new();
         let result = self.link.send(self.now, message, |gone, _| displaced.push(gone));
         self.settled.extend(displaced);
+        self.accepted += usize::from(result.is_ok());
         self.drain();
         result
     }
@@ -436,6 +491,19 @@ impl Script {
                     self.forget_socket(epoch);
                 }
             }
+            Action::Store { version } => {
+                let mut state = Vec::new();
+                self.link.store(self.now, |part| state.extend_from_slice(part));
+                let (delivered, settled) = (self.delivered.len(), self.settled.len());
+                let (accepted, cancelled) = (self.accepted, self.cancelled);
+                let snapshot = Snapshot { state, delivered, settled, accepted, cancelled };
+                match self.disk {
+                    Some(takes) => self.later(takes, epoch(u32::MAX), Coming::Stored(version, snapshot)),
+                    None => {
+                        self.link.handle(self.now, Input::StoreFailed(version));
+                    }
+                }
+            }
             Action::Flush { epoch } => self.flush(epoch),
             Action::Settled(settlement) => self.settled.push(settlement),
             Action::Status { .. } | Action::RetryScheduled { .. } | Action::Quality { .. } => {}
@@ -464,11 +532,11 @@ impl Script {
 
     fn later(&mut self, delay: Duration, epoch: Epoch, coming: Coming) {
         // Nothing overtakes what is on its way on the same socket in the same direction.
-        let is_up = matches!(coming, Coming::Up(_));
+        let is_up = matches!(coming, Coming::Up(..));
         let on_its_way = self.coming.iter().filter(|(_, of, coming)| {
             *of == epoch
-                && matches!(coming, Coming::Up(_) | Coming::Frame(..))
-                && matches!(coming, Coming::Up(_)) == is_up
+                && matches!(coming, Coming::Up(..) | Coming::Frame(..))
+                && matches!(coming, Coming::Up(..)) == is_up
         });
         let last = on_its_way.map(|(at, ..)| *at).max().filter(|_| self.far.is_some());
         let at = (self.now + delay).max(last.unwrap_or(self.now));
@@ -525,6 +593,15 @@ impl Script {
         self.link.report(self.now)
     }
 
+    /// The socket that was asked for last; 1 before that.
+    pub fn newest(&self) -> u32 {
+        let opens = self.actions.iter().rev().filter_map(|(_, action)| match action {
+            Action::Open { epoch, .. } => Some(epoch.get()),
+            _ => None,
+        });
+        opens.into_iter().next().unwrap_or(1)
+    }
+
     /// When the sockets were asked for, in milliseconds.
     pub fn opens(&self) -> Vec<u64> {
         let opens = self.actions.iter().filter(|(_, action)| matches!(action, Action::Open { .. }));
@@ -553,6 +630,7 @@ fn line(at: Instant, action: &Action) -> String {
         Action::Open { epoch, attempt, .. } => format!("open {epoch} attempt {attempt}"),
         Action::Pong { epoch } => format!("pong {epoch}"),
         Action::Ping { epoch, nonce } => format!("ping {epoch} nonce {nonce}"),
+        Action::Store { version } => format!("store {version}"),
         Action::Flush { epoch } => format!("flush {epoch}"),
         Action::Status { to, .. } => format!("status {to}"),
         Action::RetryScheduled { at, attempt, cause } => {

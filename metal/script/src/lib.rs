@@ -180,6 +180,7 @@ impl<'s, F: FnMut(&[u8])> Player<'s, F> {
             | Action::Status { .. }
             | Action::RetryScheduled { .. }
             | Action::Quality { .. }
+            | Action::Store { .. }
             | Action::Settled(_) => {}
         }
     }

@@ -281,7 +281,7 @@ impl<H> Drop for Carrier<H> {
         let hub = self.hub.clone();
         let inner = &mut *hub.lock();
         let now = hub.clock.now();
-        drop(self.connection.handle(&mut inner.sessions, now, SocketEvent::Closed(Close::default())));
+        let _ = self.connection.handle(&mut inner.sessions, now, SocketEvent::Closed(Close::default()));
         inner.leave(self.connection.epoch());
         self.show(inner);
         hub.settle(inner, now);

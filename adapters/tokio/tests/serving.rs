@@ -238,7 +238,7 @@ impl Handler for Polyglot {
 
     async fn plain(&self, caller: Caller, mut socket: WebSocket<Box<dyn ws::Duplex>>) {
         let words = if caller.protocols().count() > 0 { "json" } else { "raw" };
-        drop(socket.send(Kind::Text, words.as_bytes()).await);
+        let _ = socket.send(Kind::Text, words.as_bytes()).await;
         socket.close(None, "");
         socket.end().await;
     }

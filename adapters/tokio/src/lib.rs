@@ -1,4 +1,4 @@
-//! everlink on tokio: a WebSocket client that stays connected.
+//! everlink on tokio: a WebSocket client that stays connected, and a server for it.
 //!
 //! [`connect`] starts a task that keeps one logical connection alive over as many sockets as it takes. [`Client`] sends and
 //! watches; [`Messages`] is what comes in.
@@ -16,6 +16,9 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! With [`Wire::Native`](everlink::wire::Wire::Native) in its configuration, and a [server](server) at the other end that speaks it,
+//! nothing is lost and nothing comes twice, whatever becomes of sockets; with [`Options::state`], whatever becomes of the process.
 //!
 //! The task decides nothing: it tells the [link](everlink::link) what happened and does what it asks. Its loop is the one
 //! in the documentation of [`everlink`].

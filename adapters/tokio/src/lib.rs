@@ -17,7 +17,7 @@
 //! # }
 //! ```
 //!
-//! With [`Wire::Native`](everlink::wire::Wire::Native) in its configuration, and a [server](server) at the other end that speaks it,
+//! With [`Wire::Native`](everlink::wire::Wire::Native) in its configuration, and a [server] at the other end that speaks it,
 //! nothing is lost and nothing comes twice, whatever becomes of sockets; with [`Options::state`], whatever becomes of the process.
 //!
 //! The task decides nothing: it tells the [link](everlink::link) what happened and does what it asks. Its loop is the one

@@ -164,7 +164,7 @@ fn what_has_no_room_is_refused_and_changes_nothing() {
     assert_eq!(sessions.restore(at(0), &state, AWAY), Err(RestoreError::Damaged));
     assert_eq!((sessions.len(), sessions.room()), (0, 1));
     // Twice, or another in its seat.
-    let mut server = server.reborn(|_| (), &[state.clone()], AWAY);
+    let mut server = server.reborn(|_| (), core::slice::from_ref(&state), AWAY);
     assert_eq!(server.sessions.restore(at(20), &state, AWAY), Err(RestoreError::Damaged));
     assert_eq!((server.sessions.len(), server.sessions.room()), (1, 4094));
     let number = server.connect(&mut ann);

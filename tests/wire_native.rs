@@ -449,9 +449,9 @@ fn fields_are_as_postcard_writes_them() {
 #[test]
 fn limits_that_cannot_work_name_their_field() {
     let least = Limits { envelope: 1024, name: 1, ..Limits::default() };
-    assert_eq!(least.clone().check(), Ok(()));
+    assert_eq!(least.check(), Ok(()));
     let refused = |limits: Limits| limits.check().unwrap_err().field;
-    assert_eq!(refused(Limits { envelope: 1023, ..least.clone() }), "wire.native.envelope");
+    assert_eq!(refused(Limits { envelope: 1023, ..least }), "wire.native.envelope");
     assert_eq!(refused(Limits { name: 0, ..least }), "wire.native.name");
 }
 

@@ -225,6 +225,10 @@ impl Session {
         if let Some(received) = self.counts.ack(cx.durable) {
             frame.put(&Envelope::Ack { received });
             attachment.acked();
+            // In durable mode what is not stored yet is still owed.
+            if self.counts.owed() > 0 {
+                attachment.owes(cx.config, cx.now);
+            }
         }
     }
 }

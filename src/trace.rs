@@ -193,6 +193,13 @@ where
         self.link.cancel(id)
     }
 
+    /// [`Link::set_credentials`], recorded without what they are.
+    pub fn set_credentials(&mut self, credentials: Option<P>) {
+        let len = credentials.as_ref().map(|bytes| u32::try_from(bytes.as_ref().len()).unwrap_or(u32::MAX));
+        self.record(Step::Op(Op::Credentials(len)));
+        self.link.set_credentials(credentials);
+    }
+
     /// [`Link::pull`], recorded.
     pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
         self.record(Step::Op(Op::Pull(epoch)));

@@ -97,7 +97,7 @@ impl Session {
     fn give_up<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, config: &Config) {
         match config.in_doubt {
             InDoubt::Settle => self.outbox.doubt(arena),
-            InDoubt::Resend => self.outbox.requeue(arena),
+            InDoubt::Resend => self.outbox.resend(arena),
         }
     }
 

@@ -76,8 +76,7 @@ step_targets() {
   cross thumbv7em-none-eabihf core "${core[@]}" --no-default-features
   cross thumbv7em-none-eabihf core "${core[@]}" --no-default-features --features serde,defmt
   cross thumbv7em-none-eabihf core,alloc "${core[@]}" --no-default-features --features alloc
-  cross thumbv7em-none-eabihf core,alloc "${core[@]}" --no-default-features --features deflate
-  cross wasm32-unknown-unknown std,panic_abort "${core[@]}"
+  cross wasm32-unknown-unknown std,panic_abort "${core[@]}" --features deflate
 }
 
 # A link on a Cortex-M4 (docs/bare-metal.md): it cannot panic, and an hour of it is byte for byte that of this machine.

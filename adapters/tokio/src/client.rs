@@ -75,6 +75,7 @@ impl Shared {
                 }
                 Action::Abandon { .. }
                 | Action::Open { .. }
+                | Action::Store { .. }
                 | Action::Pong { .. }
                 | Action::Ping { .. }
                 | Action::Flush { .. }

@@ -51,7 +51,10 @@ const WORDS: &[(&str, &str)] = &[
     ("outbox.policy", "What gives way when it is full: drop-oldest, drop-lowest, refuse; see --when-full"),
     ("delivery.window", "Native wire: messages that may be unacknowledged"),
     ("delivery.window_bytes", "Native wire: bytes of them"),
-    ("delivery.ack_after", "Native wire: received messages (or KiB) after which an acknowledgement leaves at once"),
+    (
+        "delivery.ack_after",
+        "Native wire: received messages (or KiB) after which an acknowledgement leaves at once",
+    ),
     ("delivery.ack_delay", "Native wire: how long an acknowledgement may wait for a message to go with"),
     ("delivery.ack_timeout", "Native wire: when an acknowledgement is overdue, beyond a round trip"),
     ("delivery.in_doubt", "Native wire, session lost: settle or resend what was under way"),

@@ -222,7 +222,7 @@ impl Inner {
                     self.settled(id, settlement.outcome);
                 }
             }
-            Action::Close { .. } | Action::Pong { .. } | Action::Flush { .. } => {}
+            Action::Close { .. } | Action::Store { .. } | Action::Pong { .. } | Action::Flush { .. } => {}
         }
     }
 

@@ -275,7 +275,7 @@ impl<H> Drop for Carrier<H> {
         let inner = &mut *hub.lock();
         let session = self.connection.session();
         let now = hub.clock.now();
-        drop(self.connection.handle(&mut inner.sessions, now, SocketEvent::Closed(Close::default())));
+        let _ = self.connection.handle(&mut inner.sessions, now, SocketEvent::Closed(Close::default()));
         inner.leave(self.connection.epoch());
         session.inspect(|session| inner.show(*session));
         hub.settle(inner, now);

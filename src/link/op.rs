@@ -33,6 +33,8 @@ pub enum Op<'a> {
     },
     /// [`Link::cancel`].
     Cancel(MessageId),
+    /// [`Link::set_credentials`].
+    Credentials(#[cfg_attr(feature = "serde", serde(borrow))] Option<&'a [u8]>),
     /// [`Link::pull`].
     Pull(Epoch),
     /// [`Link::poll`].
@@ -68,6 +70,7 @@ where
                 let _ = self.send(now, message, |_, _| ());
             }
             Op::Cancel(id) => drop(self.cancel(id)),
+            Op::Credentials(credentials) => self.set_credentials(credentials.map(P::from)),
             Op::Pull(epoch) => {
                 let _ = self.pull(epoch);
             }

@@ -34,16 +34,15 @@ use core::fmt;
 use core::ops::Deref;
 
 use crc::{CRC_16_IBM_SDLC, Crc, Digest, Table};
-use serde::{Deserialize, Serialize};
-
 use postcard::experimental::serialized_size;
-use secrets::Secrets;
+use serde::{Deserialize, Serialize};
 
 use crate::link::{Config, Deliveries, Epoch, Input, Link, Next, Op};
 use crate::outbox::{Message, MessageId, Refused, Settlement, Slots};
 use crate::time::Instant;
 use crate::wire::native::Limits;
 use crate::wire::{Frame, Wire};
+use secrets::Secrets;
 
 const MAGIC: &[u8] = b"everlink\x02";
 
@@ -231,9 +230,10 @@ where
         self.link.cancel(id)
     }
 
-    /// [`Link::set_credentials`], recorded without them.
+    /// [`Link::set_credentials`], recorded without what they are.
     pub fn set_credentials(&mut self, credentials: Option<P>) {
-        self.record(Step::Op(Op::Credentials(credentials.as_ref().map(AsRef::as_ref))));
+        let len = credentials.as_ref().map(|bytes| u32::try_from(bytes.as_ref().len()).unwrap_or(u32::MAX));
+        self.record(Step::Op(Op::Credentials(len)));
         self.link.set_credentials(credentials);
     }
 

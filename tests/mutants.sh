@@ -81,7 +81,10 @@ if [ -d "$here/tree" ]; then
 else
   mkdir -p "$here" && git clone -q . "$here/tree"
 fi
-for test in $scenarios; do printf '#[path = "%s.rs"]\nmod %s;\n' "$test" "$test"; done > "$here/tree/tests/scenarios.rs"
+{
+  echo '//! Made by mutants.sh.'
+  for test in $scenarios; do printf '#[path = "%s.rs"]\nmod %s;\n' "$test" "$test"; done
+} > "$here/tree/tests/scenarios.rs"
 export PROPTEST_CASES=${PROPTEST_CASES:-64}
 rows | while IFS='|' read -r row files own users; do
   row=${row// /}

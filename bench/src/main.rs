@@ -8,6 +8,7 @@ mod instructions;
 mod link;
 mod measure;
 mod native;
+mod peer;
 mod plot;
 mod recovery;
 
@@ -34,6 +35,8 @@ enum What {
     },
     /// Encoding and decoding of the native wire.
     Native,
+    /// The server's end of sessions: memory, messages, reconnects.
+    Peer,
     /// The WebSocket codec, in nanoseconds a message, beside its peers.
     Codec {
         /// Only the figures whose name contains this.
@@ -66,6 +69,7 @@ fn main() {
         What::Instructions { step } => instructions::run(step),
         What::Link => link::run(),
         What::Native => native::run(),
+        What::Peer => peer::run(),
         What::Herd { plot } => herd::run(plot.as_deref()),
         What::Recovery { plot, scenario, seed } => {
             recovery::run(plot.as_deref(), scenario.as_deref(), seed);

@@ -27,6 +27,7 @@
 
 pub mod command;
 mod connection;
+mod message;
 mod queue;
 mod room;
 
@@ -94,6 +95,9 @@ pub struct ServeOptions {
     pub queue_messages: usize,
     /// Payload bytes that may wait for one client. A single message may exceed it.
     pub queue_bytes: usize,
+    /// The web pages that may connect, by their origin (`https://example.org`); all, if there are none here. Clients that are no
+    /// browsers name no origin and may always.
+    pub origins: Vec<String>,
 }
 
 impl Default for ServeOptions {
@@ -110,6 +114,7 @@ impl Default for ServeOptions {
             close_timeout: Duration::from_secs(3),
             queue_messages: 1024,
             queue_bytes: 4 << 20,
+            origins: Vec::new(),
         }
     }
 }

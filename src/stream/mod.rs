@@ -90,6 +90,7 @@ mod masks;
 mod outbound;
 mod outputs;
 mod room;
+mod served;
 mod slot;
 mod websocket;
 
@@ -99,6 +100,7 @@ pub use end::{Demand, End, Order};
 #[cfg(feature = "alloc")]
 pub use room::Heap;
 pub use room::{Memory, RESERVE, Room};
+pub use served::Served;
 pub use websocket::{Event, Reply, Way, WebSocket};
 
 use crate::error::ConfigError;
@@ -173,6 +175,17 @@ impl<B: Room> Stream<B> {
             wanted: None,
             paused: false,
         })
+    }
+
+    /// A server's: the one socket of this epoch, with a WebSocket on it whose request was [accepted](WebSocket::accept).
+    #[must_use]
+    pub fn on_socket(epoch: Epoch, socket: WebSocket<B>) -> Stream<B> {
+        let mut carrying = Carrying::new(socket);
+        carrying.opened = true;
+        let mut slot = Slot::new(epoch);
+        slot.carrying = Some(carrying);
+        let (slots, spare) = ([Some(slot), None], [None, None]);
+        Stream { config: Config::default(), slots, spare, wanted: None, paused: false }
     }
 
     fn slot(&mut self, epoch: Epoch) -> Option<&mut Slot<B>> {

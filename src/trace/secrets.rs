@@ -20,7 +20,6 @@ impl Secrets {
     /// Those of a step, on the native wire with these limits.
     pub(super) fn of(step: &Step<'_>, native: Option<&Limits>) -> Secrets {
         match (step, native) {
-            (Step::Op(Op::Credentials(Some(credentials))), _) => Secrets::all(credentials),
             (Step::Op(Op::Handle(Input::Socket(_, Event::Frame { data, .. }))), Some(limits)) => {
                 Secrets::of_frame(data, limits)
             }

@@ -162,7 +162,7 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     Ok((client, Messages(received)))
 }
 
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     getrandom::u64().unwrap_or_else(|_| {
         // No entropy device: addresses and time still differ between processes.
         use std::hash::{BuildHasher, RandomState};
@@ -214,9 +214,7 @@ impl Client {
         if inner.closed {
             return Err(Error::Closed);
         }
-        if message.kind == Kind::Text && std::str::from_utf8(message.payload.as_ref()).is_err() {
-            return Err(Error::NotUtf8(message));
-        }
+        let message = in_utf8(message)?;
         let mut gone = Vec::new();
         let result = inner.link.send(self.clock.now(), message, |settlement, _| gone.push(settlement));
         if !gone.is_empty() {
@@ -238,6 +236,13 @@ impl Client {
         self.shared.changed.notify_one();
         self.shared.room.notify_waiters();
         Some(payload)
+    }
+
+    /// On the native wire: authenticates anew from now on, at once where a socket is welcome; before what was given with
+    /// [`Target::credentials`](crate::Target::credentials) runs out. The source gives them for later sockets.
+    pub fn renew(&self, credentials: impl Into<Payload>) {
+        self.shared.lock().link.set_credentials(Some(credentials.into()));
+        self.shared.changed.notify_one();
     }
 
     /// Tells what only the application can know: [`Input::Online`] and [`Input::Offline`], [`Input::Visible`] and
@@ -320,9 +325,17 @@ impl Client {
     }
 }
 
-fn own(message: Message<impl Into<Payload>>) -> Message {
+pub(crate) fn own(message: Message<impl Into<Payload>>) -> Message {
     let everlink::outbox::Message { kind, tag, payload, priority, ttl, key } = message;
     Message { kind, tag, payload: payload.into(), priority, ttl, key }
+}
+
+/// A text must be UTF-8.
+pub(crate) fn in_utf8(message: Message) -> Result<Message, Error> {
+    match message.kind {
+        Kind::Text if std::str::from_utf8(message.payload.as_ref()).is_err() => Err(Error::NotUtf8(message)),
+        Kind::Text | Kind::Binary => Ok(message),
+    }
 }
 
 impl fmt::Debug for Client {
@@ -339,6 +352,10 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    pub(crate) const fn new(id: MessageId, outcome: oneshot::Receiver<Outcome>) -> Receipt {
+        Receipt { id, outcome }
+    }
+
     /// Of the message.
     #[must_use]
     pub const fn id(&self) -> MessageId {

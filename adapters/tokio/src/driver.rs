@@ -49,6 +49,8 @@ pub(crate) struct Io {
     unread: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     carriers: Vec<(Epoch, Carrier)>,
     happened: VecDeque<Happened>,
+    /// What the observer is still to be told.
+    notices: Vec<Notice>,
     watched: Watched,
     clock: Clock,
     slept: SleepWatch,
@@ -71,6 +73,7 @@ impl Io {
             unread: None,
             carriers: Vec::new(),
             happened: VecDeque::new(),
+            notices: Vec::new(),
             watched,
             clock,
             slept: SleepWatch::new(),
@@ -82,6 +85,9 @@ impl Io {
     pub(crate) async fn run(mut self, shared: Arc<Shared>) {
         self.happened.push_back(wall_clock());
         loop {
+            for notice in self.notices.drain(..) {
+                self.watched.tell(&notice);
+            }
             let next = self.stream.poll(&mut shared.lock().link);
             let deadline = match next {
                 Next::Do(action) => {
@@ -134,7 +140,11 @@ impl Io {
         match happened {
             Happened::Connected(epoch, target) => match secret() {
                 Some(secret) => {
-                    target.request(|request| self.stream.connected(link, now, epoch, request, secret));
+                    link.set_credentials(target.hello());
+                    let protocol = link.config().wire.subprotocol();
+                    target.request(protocol, |request| {
+                        self.stream.connected(link, now, epoch, request, secret)
+                    });
                 }
                 None => self.stream.failed(link, now, epoch, link::Failure::Credentials),
             },
@@ -160,7 +170,13 @@ impl Io {
         while let Some(deliveries) = self.stream.read(link, now, epoch) {
             let mut unread = Vec::new();
             for delivery in deliveries {
-                let Delivery::Message { kind, data } = delivery else { continue };
+                let (kind, data) = match delivery {
+                    Delivery::Message { kind, data } => (kind, data),
+                    other => {
+                        self.notices.extend(Notice::of_delivery(epoch, &other));
+                        continue;
+                    }
+                };
                 let received = Received { kind, data: bytes::Bytes::copy_from_slice(data) };
                 if !unread.is_empty() {
                     unread.push(received);

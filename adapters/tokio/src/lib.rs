@@ -31,6 +31,7 @@ mod driver;
 mod open;
 mod options;
 mod pipe;
+pub mod server;
 mod target;
 mod watched;
 pub mod ws;
@@ -82,8 +83,10 @@ pub enum Error {
     Refused(everlink::outbox::Refused<Payload>),
     /// A message was given as text and is not UTF-8; it is handed back.
     NotUtf8(Message),
-    /// The connection was closed by its owner, or its task has ended.
+    /// The connection was closed by its owner, or its task has ended; or a session has.
     Closed,
+    /// The listener of a server cannot be used.
+    Io(std::io::Error),
 }
 
 impl fmt::Display for Error {
@@ -94,6 +97,7 @@ impl fmt::Display for Error {
             Error::Refused(refused) => refused.fmt(f),
             Error::NotUtf8(_) => f.write_str("the text is not UTF-8"),
             Error::Closed => f.write_str("the connection was closed"),
+            Error::Io(error) => error.fmt(f),
         }
     }
 }

@@ -79,9 +79,7 @@ pub(crate) async fn open(
     let (host, port) = (target.host(), target.port());
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|e| (Failure::Dns, e.to_string()))?;
     let tcp = connect(addresses.collect()).await.map_err(|e| (Failure::Connect, e.to_string()))?;
-    // Small messages are to leave at once; an error here would only cost latency.
-    let _ = tcp.set_nodelay(true);
-    hold_back_little(&tcp);
+    prepare(&tcp);
     if !target.is_tls() {
         return Ok(Box::new(tcp));
     }
@@ -91,6 +89,12 @@ pub(crate) async fn open(
     // What TLS holds back counts as written: let it be little.
     stream.get_mut().1.set_buffer_limit(Some(ROOM));
     Ok(Box::new(stream))
+}
+
+/// Small messages are to leave at once, and large ones not to stand in their way. An error here would only cost latency.
+pub(crate) fn prepare(tcp: &TcpStream) {
+    let _ = tcp.set_nodelay(true);
+    hold_back_little(tcp);
 }
 
 /// Lets the kernel hold back no more than a little beyond what the path can take at once. A ping waits behind all of it, on

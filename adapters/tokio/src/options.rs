@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use everlink::link::{Action, Config, Epoch, Failure};
+use everlink::link::{Action, Config, Delivery, Epoch, Failure};
 use everlink::stream::{self, Fault, Stream};
 use everlink::time::Instant;
 use everlink::ws;
@@ -100,9 +101,45 @@ pub enum Notice {
         /// Whether the close handshake was completed.
         clean: bool,
     },
+    /// On the native wire: the server has welcomed a socket.
+    Session {
+        /// Which socket.
+        epoch: Epoch,
+        /// Whether the session of before goes on. If not, what the server had sent in that one and has not come is lost.
+        resumed: bool,
+        /// Its name in logs, the same at both ends. No secret.
+        number: u64,
+    },
+    /// On the native wire: the server has said why it closes a socket. The link goes by it already.
+    Goodbye {
+        /// Which socket.
+        epoch: Epoch,
+        /// Why: one of [`code`](everlink::wire::native::code), or the application's own.
+        code: u16,
+        /// When to come back, if the server says so.
+        retry_after: Option<Duration>,
+        /// Why, for people.
+        reason: String,
+    },
 }
 
 impl Notice {
+    /// What is told of something that came for the application and is no message.
+    pub(crate) fn of_delivery(epoch: Epoch, delivery: &Delivery<'_>) -> Option<Notice> {
+        match delivery {
+            Delivery::Session { resumed, number } => {
+                Some(Notice::Session { epoch, resumed: *resumed, number: *number })
+            }
+            Delivery::Goodbye(goodbye) => Some(Notice::Goodbye {
+                epoch,
+                code: goodbye.code,
+                retry_after: goodbye.retry_after(),
+                reason: goodbye.reason.into(),
+            }),
+            _ => None,
+        }
+    }
+
     /// What is told of something that a stream tells.
     pub(crate) fn of(told: stream::Action<Action>, stream: &Stream) -> Option<Notice> {
         match told {

@@ -6,6 +6,8 @@ use everlink::ws::handshake::Request;
 use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Uri};
 
+use crate::Payload;
+
 /// Where one attempt connects to, and the headers that it sends. What it prints of itself holds neither query nor headers,
 /// for tokens travel there.
 #[derive(Clone)]
@@ -13,6 +15,7 @@ pub struct Target {
     pub(crate) uri: Uri,
     headers: Vec<(String, String)>,
     protocols: Vec<String>,
+    credentials: Option<Payload>,
 }
 
 impl Target {
@@ -39,7 +42,7 @@ impl Target {
             }
             Some(authority) if !authority.host().is_empty() => {
                 let uri = rooted(uri).map_err(|_| wrong("is not a URL"))?;
-                Ok(Target { uri, headers: Vec::new(), protocols: Vec::new() })
+                Ok(Target { uri, headers: Vec::new(), protocols: Vec::new(), credentials: None })
             }
             _ => Err(wrong("has no host")),
         }
@@ -90,10 +93,23 @@ impl Target {
         Ok(self)
     }
 
-    /// What is asked of the server.
-    pub(crate) fn request<T>(&self, ask: impl FnOnce(&Request<'_>) -> T) -> T {
+    /// On the native wire: what the application authenticates with, in the hello of this attempt. (What stands in a header works,
+    /// too.)
+    #[must_use]
+    pub fn credentials(self, credentials: impl Into<Payload>) -> Target {
+        Target { credentials: Some(credentials.into()), ..self }
+    }
+
+    /// What goes into the hello.
+    pub(crate) fn hello(&self) -> Option<Payload> {
+        self.credentials.clone()
+    }
+
+    /// What is asked of the server. A wire with a sub-protocol of its own demands that, and no other.
+    pub(crate) fn request<T>(&self, wire: Option<&str>, ask: impl FnOnce(&Request<'_>) -> T) -> T {
         let headers: Vec<_> = self.headers.iter().map(|(name, value)| (&**name, &**value)).collect();
-        let protocols: Vec<_> = self.protocols.iter().map(|name| &**name).collect();
+        let own = self.protocols.iter().map(|name| &**name);
+        let protocols: Vec<_> = wire.map_or_else(|| own.collect(), |name| vec![name]);
         let host = self.uri.authority().map_or("", Authority::as_str);
         let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
         ask(&Request {

@@ -74,6 +74,8 @@ impl Options {
     }
 }
 
+const EVENT: Want = Want { event: true, room: None };
+
 /// Why there is no WebSocket.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -115,12 +117,23 @@ pub struct WebSocket<S> {
     lost: bool,
 }
 
+/// What to wait for; see [`WebSocket::turn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Want {
+    /// An event. If not, nothing is read.
+    pub event: bool,
+    /// Room for a message of so many bytes.
+    pub room: Option<usize>,
+}
+
 /// What waiting came to.
-#[derive(PartialEq, Eq)]
-enum Turn {
-    Ready,
-    /// From now on it is a matter of time.
-    Closing,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// There is an event: [`WebSocket::event`].
+    Event,
+    /// There is room.
+    Room,
+    /// All is over.
     Over,
 }
 
@@ -153,7 +166,9 @@ pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
     let no_entropy = || Error::Unreachable(Failure::Credentials, "there is no source of random bytes".into());
     let secret = secret().ok_or_else(no_entropy)?;
     let socket = target
-        .request(|request| stream::WebSocket::client(options.memory(), &options.limits, request, secret))
+        .request(None, |request| {
+            stream::WebSocket::client(options.memory(), &options.limits, request, secret)
+        })
         .map_err(|(error, _)| Error::Handshake(Fault::Request(error)))?;
     let mut socket = WebSocket::new(bytes, socket, options);
     let fault = match socket.next().await {
@@ -176,7 +191,7 @@ pub async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
     let socket = stream::WebSocket::server(options.memory(), &options.limits);
     let mut socket = WebSocket::new(bytes, socket, &options);
     let fault = {
-        let asking = timeout(options.handshake_timeout, socket.ready()).await;
+        let asking = timeout(options.handshake_timeout, socket.turn(EVENT)).await;
         match asking.map(|_| socket.socket.asked().is_some()) {
             Ok(true) => return Ok(Asked(socket)),
             Ok(false) => match socket.socket.read() {
@@ -238,12 +253,43 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// What happens next; what waits to go out goes meanwhile. `None` when all is over. May be dropped and called again.
     pub async fn next(&mut self) -> Option<Event<'_>> {
-        if self.ready().await { self.socket.read() } else { None }
+        match self.turn(EVENT).await {
+            Turn::Event => self.socket.read(),
+            Turn::Room | Turn::Over => None,
+        }
     }
 
-    /// The same, with a way to send one message while the event is lent.
+    /// The same, with a way to send one message while the event is lent; there is room for it.
     pub async fn next_with_reply(&mut self) -> Option<(Event<'_>, Reply<'_>)> {
-        if self.ready().await { self.socket.read_with_reply() } else { None }
+        // What is wanted comes only while there is room: so first that, then the event.
+        let room = Want { event: false, room: Some(self.max_send) };
+        if !self.socket.has_room(self.max_send) && self.turn(room).await == Turn::Over {
+            return None;
+        }
+        match self.turn(EVENT).await {
+            Turn::Event => self.socket.read_with_reply(),
+            Turn::Room | Turn::Over => None,
+        }
+    }
+
+    /// Waits for what is wanted; what waits to go out goes meanwhile. May be dropped and called again. For tasks that have other
+    /// things to wait for; others call [`next`](WebSocket::next).
+    pub async fn turn(&mut self, want: Want) -> Turn {
+        loop {
+            if let Some(at) = self.give_up {
+                let turn = timeout_at(at, poll_fn(|cx| self.poll_turn(cx, want))).await;
+                return turn.ok().flatten().unwrap_or(Turn::Over);
+            }
+            if let Some(turn) = poll_fn(|cx| self.poll_turn(cx, want)).await {
+                return turn;
+            }
+            self.give_up = Some(Instant::now() + self.close_timeout);
+        }
+    }
+
+    /// What there is, after [`Turn::Event`].
+    pub fn event(&mut self) -> Option<Event<'_>> {
+        self.socket.read()
     }
 
     /// Puts a message behind what waits to go out. It leaves with [`flush`](WebSocket::flush), or while the next event is
@@ -255,6 +301,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if !self.socket.has_room(payload.len()) && payload.len() <= self.max_send {
             poll_fn(|cx| self.poll_out(cx, payload.len())).await;
         }
+        self.socket.send(kind, payload)
+    }
+
+    /// The same, if there is room now.
+    ///
+    /// # Errors
+    /// As for [`feed`](WebSocket::feed); [`SendError::NoRoom`] if there is none.
+    pub fn try_feed(&mut self, kind: Kind, payload: &[u8]) -> Result<(), SendError> {
         self.socket.send(kind, payload)
     }
 
@@ -299,61 +353,45 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         (self.socket.closing().code(), self.socket.closing().is_clean())
     }
 
+    /// What carries the bytes, and the WebSocket on it.
+    pub(crate) fn into_parts(self) -> (S, stream::WebSocket<Heap>) {
+        (self.bytes, self.socket)
+    }
+
     /// What carries the bytes.
     pub const fn get_ref(&self) -> &S {
         &self.bytes
-    }
-
-    /// Whether there is something to be told; `false` when all is over.
-    async fn ready(&mut self) -> bool {
-        loop {
-            match self.give_up {
-                None => match poll_fn(|cx| self.poll_ready(cx)).await {
-                    Turn::Ready => return true,
-                    Turn::Over => return false,
-                    Turn::Closing => self.give_up = Some(Instant::now() + self.close_timeout),
-                },
-                Some(at) => {
-                    return timeout_at(at, poll_fn(|cx| self.poll_ready(cx))).await == Ok(Turn::Ready);
-                }
-            }
-        }
-    }
-
-    /// Nothing is told before there is room to answer it.
-    fn is_ready(&mut self) -> bool {
-        self.socket.has_room(self.max_send) && self.socket.is_ready()
     }
 
     fn over(&self) -> bool {
         self.lost || self.socket.way() == Way::Over
     }
 
-    /// Moves bytes until there is a turn.
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Turn> {
+    /// Moves bytes until there is a turn; `None` when from now on it is a matter of time.
+    fn poll_turn(&mut self, cx: &mut Context<'_>, want: Want) -> Poll<Option<Turn>> {
         loop {
-            if self.is_ready() {
-                return Poll::Ready(Turn::Ready);
+            if want.room.is_some_and(|bytes| self.socket.has_room(bytes)) {
+                return Poll::Ready(Some(Turn::Room));
+            }
+            if want.event && self.socket.is_ready() {
+                return Poll::Ready(Some(Turn::Event));
             }
             if self.give_up.is_none() && !self.socket.is_open() && !self.socket.is_shaking() {
-                return Poll::Ready(Turn::Closing);
+                return Poll::Ready(None);
             }
+            let before = self.socket.transmit().len();
             let out = self.poll_out(cx, usize::MAX);
             if self.over() {
-                return Poll::Ready(Turn::Over);
+                return Poll::Ready(Some(Turn::Over));
             }
             if out.is_ready() && self.socket.way() == Way::Shut && !self.shut {
-                match Pin::new(&mut self.bytes).poll_shutdown(cx) {
-                    Poll::Ready(_) => self.shut = true,
-                    Poll::Pending => {}
-                }
+                self.shut = Pin::new(&mut self.bytes).poll_shutdown(cx).is_ready();
             }
-            let mut room = ReadBuf::new(self.socket.fill());
+            if want.room.is_some() && self.socket.transmit().len() < before {
+                continue;
+            }
+            let mut room = ReadBuf::new(if want.event { self.socket.fill() } else { &mut [] });
             if room.capacity() == 0 {
-                // Something is ready, and waits for room to answer it.
-                if out.is_ready() {
-                    continue;
-                }
                 return Poll::Pending;
             }
             match std::task::ready!(Pin::new(&mut self.bytes).poll_read(cx, &mut room)) {

@@ -57,6 +57,9 @@ pub struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = flags::positive)]
     queue_bytes: usize,
 
+    /// A web page's origin that may connect (https://example.org), again for others; without any, all pages may
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
     /// Events as JSON lines on standard error, for machines
     #[arg(long)]
     json: bool,
@@ -81,6 +84,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         close_timeout: arguments.close_timeout,
         queue_messages: arguments.queue,
         queue_bytes: arguments.queue_bytes,
+        origins: arguments.origins,
     };
     let listener = TcpListener::bind(&addr).await.with_context(|| format!("cannot listen on {addr}"))?;
     let (server, mut events) = Server::start(listener, options)?;

@@ -1,25 +1,23 @@
 //! One client from its handshake to its end.
 //!
 //! ```text
-//! handshake ─► reading and writing, side by side ─► close frames (bounded) ─► gone
+//! handshake ─► reading and writing in turn ─► close frames (bounded) ─► gone
 //! ```
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Instant;
 
-use futures_util::{SinkExt, Stream, StreamExt};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use bytes::Bytes;
+use everlink::ws::handshake::{Incoming, Origins, Refusal};
+use everlink::ws::{Code, SendError};
+use everlink_tokio::Kind;
+use everlink_tokio::ws::{Asked, Event, Options, Turn, Want, WebSocket, accept};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
-use tokio::time::{sleep, timeout};
-use tokio_tungstenite::accept_hdr_async_with_config;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
-use tokio_tungstenite::tungstenite::http::StatusCode;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
-use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio::time::sleep;
 
+use super::message::Message;
 use super::room::{Client, End, Place, Room};
 use super::{Payload, ServerEvent};
 
@@ -27,218 +25,171 @@ use super::{Payload, ServerEvent};
 const ABNORMAL: u16 = 1006;
 /// A close frame without a code: RFC 6455, section 7.1.5.
 const NO_STATUS: u16 = 1005;
-/// Read and write buffers of one client, in bytes; the automatic pongs that may wait behind them.
-const BUFFER: usize = 16 * 1024;
-const PONGS: usize = 16 * 1024;
 
-const BAD_REQUEST: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-const NOTHING: &[u8] = b"";
-
-/// Why nothing more is read from a client.
-enum Heard {
-    /// It closed with this code, and the answer was sent.
-    Goodbye(u16),
-    /// It broke the protocol or a limit: it is owed a close frame with this code.
-    Violation(u16, &'static str),
-    /// The socket is gone.
-    Gone,
-}
+type Socket = WebSocket<TcpStream>;
 
 /// Serves one accepted socket.
-pub(super) async fn serve(mut tcp: TcpStream, id: u64, room: Arc<Room>, events: mpsc::Sender<ServerEvent>) {
+pub(super) async fn serve(tcp: TcpStream, id: u64, room: Arc<Room>, events: mpsc::Sender<ServerEvent>) {
     let _ = tcp.set_nodelay(true);
     let mut stopping = room.stopping();
     let welcome = tokio::select! {
-        welcome = shake_hands(&mut tcp, id, &room, &events) => welcome,
+        welcome = shake_hands(tcp, &room) => welcome,
         _ = stopping.wait_for(Option::is_some) => return,
     };
-    // The WebSocket borrows the socket, so that the socket outlives it.
-    let Welcome { socket, place, path } = match welcome {
+    let Welcome { mut socket, place, path } = match welcome {
         Ok(welcome) => welcome,
-        Err(answer) => {
-            let _ = timeout(room.options().close_timeout, tcp.write_all(answer)).await;
-            let _ = tcp.shutdown().await;
+        Err(why) => {
+            let _ = events.send(ServerEvent::Refused { client: id, why }).await;
             return;
         }
     };
     let client = room.enter(id);
     // Only now: who hears of a client may count on it to get messages.
     let _ = events.send(ServerEvent::Connected { client: id, path }).await;
-    let (code, unread) = converse(socket, &client, &room, &events).await;
+    let code = converse(&mut socket, &client, &room, &events).await;
     room.leave(id);
     drop(place);
     let _ = events.send(ServerEvent::Disconnected { client: id, code }).await;
-    if unread {
-        // Closing a socket that has unread bytes resets it, and the close frame may never be seen. So: FIN, then read on.
-        let _ = tcp.shutdown().await;
-        let mut waste = [0; 4096];
-        let drain = async { while tcp.read(&mut waste).await.is_ok_and(|n| n > 0) {} };
-        let _ = timeout(room.options().close_timeout, drain).await;
-    }
 }
 
-type Socket<'a> = tokio_tungstenite::WebSocketStream<&'a mut TcpStream>;
-
 /// A client whose handshake succeeded.
-struct Welcome<'a> {
-    socket: Socket<'a>,
+struct Welcome {
+    socket: Socket,
     place: Place,
     path: String,
 }
 
-/// The opening handshake, bounded in time; when it failed, what is still to be said.
-async fn shake_hands<'a>(
-    tcp: &'a mut TcpStream,
-    id: u64,
-    room: &Arc<Room>,
-    events: &mpsc::Sender<ServerEvent>,
-) -> Result<Welcome<'a>, &'static [u8]> {
+/// The opening handshake, bounded in time; when it failed, why.
+async fn shake_hands(tcp: TcpStream, room: &Arc<Room>) -> Result<Welcome, &'static str> {
     let options = room.options();
-    let config = WebSocketConfig::default()
-        .read_buffer_size(BUFFER)
-        .write_buffer_size(BUFFER)
-        .max_write_buffer_size(options.max_message.saturating_add(BUFFER + PONGS))
-        .max_message_size(Some(options.max_message))
-        .max_frame_size(Some(options.max_message));
-    let mut place = None;
-    let mut path = String::new();
-    #[expect(clippy::result_large_err, reason = "the signature is tungstenite's")]
-    let admit = |request: &Request, response: Response| {
-        // The query may carry a token: only the path is ever shown.
-        request.uri().path().clone_into(&mut path);
-        place = room.place();
-        match place {
-            Some(_) => Ok(response),
-            None => {
-                let mut full = ErrorResponse::new(None);
-                *full.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-                Err(full)
-            }
-        }
+    let mut ws = Options {
+        max_send: options.max_message,
+        handshake_timeout: options.handshake_timeout,
+        close_timeout: options.close_timeout,
+        ..Options::default()
     };
-    let handshake = accept_hdr_async_with_config(tcp, admit, Some(config));
-    let (why, answer) = match (timeout(options.handshake_timeout, handshake).await, place) {
-        (Ok(Ok(socket)), Some(place)) => {
-            return Ok(Welcome { socket, place, path });
-        }
-        (Ok(Ok(_) | Err(Error::Http(_))), _) => ("the server is full", NOTHING),
-        (Ok(Err(_)), _) => ("not a WebSocket handshake", BAD_REQUEST),
-        (Err(_), _) => ("the handshake took too long", NOTHING),
+    ws.limits.frames.frame = (options.max_message as u64).max(125);
+    ws.limits.frames.message = ws.limits.frames.frame;
+    let asked = match accept(tcp, ws).await {
+        Ok(asked) => asked,
+        Err(everlink_tokio::ws::Error::TimedOut) => return Err("the handshake took too long"),
+        Err(_) => return Err("not a WebSocket handshake"),
     };
-    let _ = events.send(ServerEvent::Refused { client: id, why }).await;
-    Err(answer)
+    let Some(Incoming::Upgrade(upgrade)) = asked.request() else {
+        return Err(refuse(asked, Refusal::new(400, "Bad Request"), "not a WebSocket handshake").await);
+    };
+    let allowed: Vec<&str> = options.origins.iter().map(String::as_str).collect();
+    if !allowed.is_empty() && !(Origins { allowed: &allowed, absent: true }).accept_request(&upgrade) {
+        return Err(refuse(asked, Refusal::new(403, "Forbidden"), "a page of another origin").await);
+    }
+    // The query may carry a token: only the path is ever shown.
+    let path = upgrade.target().split('?').next().unwrap_or_default().to_owned();
+    let Some(place) = room.place() else {
+        return Err(refuse(asked, Refusal::new(503, "Service Unavailable"), "the server is full").await);
+    };
+    let socket = asked.agree(&Default::default()).map_err(|_| "not a WebSocket handshake")?;
+    Ok(Welcome { socket, place, path })
 }
 
-/// Reads and writes until the end; the close code, and whether the client may still be sending what nobody wants to read.
+async fn refuse(asked: Asked<TcpStream>, refusal: Refusal<'_>, why: &'static str) -> &'static str {
+    let _ = asked.refuse(&refusal).await;
+    why
+}
+
+/// What is to be done next.
+enum Next {
+    Socket(Turn),
+    Say(Message),
+    /// What the client said has reached those who get it.
+    Routed,
+}
+
+/// Reads and writes until the end; gives the close code.
 async fn converse(
-    socket: Socket<'_>,
+    socket: &mut Socket,
     client: &Client,
     room: &Room,
     events: &mpsc::Sender<ServerEvent>,
-) -> (u16, bool) {
-    let (sink, stream) = socket.split();
-    let mut reading = pin!(read(stream, client, room, events));
-    let mut writing = pin!(write(sink, client));
-    let mut ending = pin!(ended(client.end(), room));
-    let heard = tokio::select! {
-        heard = &mut reading => heard,
-        written = &mut writing => match written {
-            // We have said goodbye. Until the deadline the client may finish and say it, too.
-            Ok(()) => tokio::select! {
-                heard = &mut reading => heard,
-                end = &mut ending => return end,
-            },
-            // The client has said goodbye, and reading is about to answer.
-            Err(Error::Protocol(ProtocolError::SendAfterClosing)) => reading.await,
-            Err(_) => Heard::Gone,
-        },
-        end = &mut ending => return end,
-    };
-    let ours = match *client.end().borrow() {
-        Some(End::Close(code)) => Some(code),
-        Some(End::Terminate) | None => None,
-    };
-    match heard {
-        Heard::Goodbye(theirs) => (ours.unwrap_or(theirs), false),
-        Heard::Gone => (ours.unwrap_or(ABNORMAL), false),
-        Heard::Violation(code, reason) => {
-            client.close(code, reason, true);
-            let told = timeout(room.options().close_timeout, writing).await;
-            (ours.unwrap_or(code), matches!(told, Ok(Ok(()))))
+) -> u16 {
+    let mut ended = pin!(ended(client.end(), room));
+    // Nothing more is said once either end has said goodbye.
+    let (mut theirs, mut said_goodbye) = (None, false);
+    let mut unsaid: Option<Message> = None;
+    // As long as what the client said is on its way, it is not listened to.
+    let mut routing: Option<Pin<Box<dyn Future<Output = ()> + Send + '_>>> = None;
+    loop {
+        if let Some(message) = unsaid.take_if(|message| said(socket, message)) {
+            said_goodbye = matches!(message, Message::Close { .. });
+        }
+        let want = Want { event: routing.is_none(), room: unsaid.as_ref().map(Message::len) };
+        let may_say = unsaid.is_none() && !said_goodbye && theirs.is_none();
+        let next = tokio::select! {
+            biased;
+            code = &mut ended => return code,
+            () = async { routing.as_mut().expect("it is there").await }, if routing.is_some() => Next::Routed,
+            message = client.queue.pop(), if may_say => Next::Say(message),
+            turn = socket.turn(want) => Next::Socket(turn),
+        };
+        match next {
+            Next::Routed => routing = None,
+            Next::Say(message) => unsaid = Some(message),
+            Next::Socket(Turn::Over) => return ours(client).or(theirs).unwrap_or(ABNORMAL),
+            Next::Socket(Turn::Room) => {}
+            Next::Socket(Turn::Event) => {
+                client.shows_life();
+                match socket.event() {
+                    Some(Event::Message { kind, data }) if !room.is_heartbeat(client, kind, data) => {
+                        let data = Bytes::copy_from_slice(data);
+                        routing = Some(Box::pin(hear(client, room, events, kind, data)));
+                    }
+                    Some(Event::Close { code, .. }) => theirs = Some(code.map_or(NO_STATUS, Code::get)),
+                    Some(Event::Failed(error)) => theirs = Some(error.code().get()),
+                    _ => {}
+                }
+            }
         }
     }
 }
 
-/// Comes when the server has ended the connection and waited long enough for the client's answer.
-async fn ended(mut end: watch::Receiver<Option<End>>, room: &Room) -> (u16, bool) {
+/// Comes when the server has ended the connection, and has waited long enough for the client to take what was still said.
+async fn ended(mut end: watch::Receiver<Option<End>>, room: &Room) -> u16 {
     let wanted = end.wait_for(Option::is_some).await.map(|end| *end);
     match wanted {
         Ok(Some(End::Close(code))) => {
             sleep(room.options().close_timeout).await;
-            (code, false)
+            code
         }
-        Ok(Some(End::Terminate) | None) | Err(_) => (ABNORMAL, false),
+        Ok(Some(End::Terminate) | None) | Err(_) => ABNORMAL,
     }
 }
 
-/// Writes the queue to the end; ready when the close frame is written.
-async fn write(mut sink: impl SinkExt<Message, Error = Error> + Unpin, client: &Client) -> Result<(), Error> {
-    loop {
-        let mut message = client.queue.pop().await;
-        loop {
-            let last = message.is_close();
-            sink.feed(message).await?;
-            if last {
-                return sink.flush().await;
-            }
-            match client.queue.try_pop() {
-                Some(next) => message = next,
-                None => break,
-            }
+/// Whether a message has found room in the socket, or can never be sent.
+fn said(socket: &mut Socket, message: &Message) -> bool {
+    let said = match message {
+        Message::Data(kind, data) => socket.try_feed(*kind, data),
+        Message::Ping => socket.ping(b""),
+        Message::Close { code, reason } => {
+            socket.close(Code::new(*code), reason);
+            Ok(())
         }
-        sink.flush().await?;
-    }
+    };
+    !matches!(said, Err(SendError::NoRoom(_))) || message.len() == 0
 }
 
-/// Reads, reports and routes until nothing more can be read.
-async fn read(
-    mut stream: impl Stream<Item = Result<Message, Error>> + Unpin,
-    client: &Client,
-    room: &Room,
-    events: &mpsc::Sender<ServerEvent>,
-) -> Heard {
-    while let Some(item) = stream.next().await {
-        let message = match item {
-            Ok(message) => message,
-            Err(error) => return violation(&error),
-        };
-        client.shows_life();
-        let payload = match &message {
-            Message::Close(frame) => {
-                let code = frame.as_ref().map_or(NO_STATUS, |frame| frame.code.into());
-                // To read on is to send the answer; then the stream ends.
-                let _ = timeout(room.options().close_timeout, stream.next()).await;
-                return Heard::Goodbye(code);
-            }
-            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => continue,
-            Message::Text(_) | Message::Binary(_) if room.is_heartbeat(client, &message) => continue,
-            Message::Text(text) => Payload::Text(text.as_str().to_owned()),
-            Message::Binary(bytes) => Payload::Binary(bytes.to_vec()),
-        };
-        let event = ServerEvent::Received { client: client.id, at: Instant::now(), payload };
-        let _ = events.send(event).await;
-        room.route(client, message).await;
-    }
-    Heard::Gone
+/// Reports and routes what a client said.
+async fn hear(client: &Client, room: &Room, events: &mpsc::Sender<ServerEvent>, kind: Kind, data: Bytes) {
+    let payload = match kind {
+        Kind::Text => Payload::Text(String::from_utf8_lossy(&data).into_owned()),
+        Kind::Binary => Payload::Binary(data.to_vec()),
+    };
+    let event = ServerEvent::Received { client: client.id, at: Instant::now(), payload };
+    let _ = events.send(event).await;
+    room.route(client, Message::Data(kind, data)).await;
 }
 
-/// What a client is told that sent something impossible.
-fn violation(error: &Error) -> Heard {
-    match error {
-        Error::Capacity(_) => Heard::Violation(1009, "message too big"),
-        Error::Utf8(_) => Heard::Violation(1007, "not UTF-8"),
-        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Heard::Gone,
-        Error::Protocol(_) => Heard::Violation(1002, "protocol error"),
-        _ => Heard::Gone,
+fn ours(client: &Client) -> Option<u16> {
+    match *client.end().borrow() {
+        Some(End::Close(code)) => Some(code),
+        Some(End::Terminate) | None => None,
     }
 }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
-use tokio_tungstenite::tungstenite::Message;
+
+use super::message::Message;
 
 /// An outgoing queue with many producers and one consumer, which is the client's writer.
 ///
@@ -142,7 +143,9 @@ impl Queue {
 mod tests {
     use super::*;
 
-    fn text(text: &str) -> Message {
+    const CLOSE: Message = Message::Close { code: 1000, reason: "" };
+
+    fn text(text: &'static str) -> Message {
         Message::text(text)
     }
 
@@ -172,9 +175,9 @@ mod tests {
         let queue = Queue::new(4, 100);
         queue.push(text("data"));
         for _ in 0..10 {
-            queue.push_first(Message::Ping(Vec::new().into()));
+            queue.push_first(Message::Ping);
         }
-        assert_eq!(queue.try_pop(), Some(Message::Ping(Vec::new().into())));
+        assert_eq!(queue.try_pop(), Some(Message::Ping));
         assert_eq!(queue.try_pop(), Some(text("data")));
     }
 
@@ -182,11 +185,11 @@ mod tests {
     fn nothing_goes_in_after_the_close_frame() {
         let queue = Queue::new(4, 100);
         queue.push(text("kept"));
-        queue.finish(Message::Close(None), false);
-        queue.finish(Message::Close(None), true);
+        queue.finish(CLOSE, false);
+        queue.finish(CLOSE, true);
         assert_eq!(queue.push(text("late")), Pushed::Finished);
         assert_eq!(queue.try_pop(), Some(text("kept")));
-        assert_eq!(queue.try_pop(), Some(Message::Close(None)));
+        assert_eq!(queue.try_pop(), Some(CLOSE));
         assert_eq!(queue.try_pop(), None);
     }
 }

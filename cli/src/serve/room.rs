@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use everlink_tokio::Kind;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use super::message::Message;
 use super::queue::{Pushed, Queue};
 use super::{Heartbeat, Mode, ServeOptions};
 
 /// The one-byte heartbeat: ping and pong are the same binary message.
-const HEARTBEAT_BYTE: [u8; 1] = [1];
+static HEARTBEAT_BYTE: [u8; 1] = [1];
 const JSON_PING: &str = r#"{"type":"ping"}"#;
 const JSON_PONG: &str = r#"{"type":"pong"}"#;
 /// An application-level heartbeat is short; longer texts are not even looked at.
@@ -48,8 +48,7 @@ impl Client {
 
     /// Ends the connection with a close frame; `discard` throws away what still waits. The first end counts.
     pub(super) fn close(&self, code: u16, reason: &'static str, discard: bool) {
-        let frame = CloseFrame { code: code.into(), reason: reason.into() };
-        self.queue.finish(Message::Close(Some(frame)), discard);
+        self.queue.finish(Message::Close { code, reason }, discard);
         self.ends(End::Close(code));
     }
 
@@ -144,8 +143,8 @@ impl Room {
     pub(super) fn beat(&self) {
         let ping = match self.options.heartbeat {
             Heartbeat::None => return,
-            Heartbeat::Ws => Message::Ping(Vec::new().into()),
-            Heartbeat::Byte => Message::binary(HEARTBEAT_BYTE.to_vec()),
+            Heartbeat::Ws => Message::Ping,
+            Heartbeat::Byte => Message::binary(&HEARTBEAT_BYTE),
             Heartbeat::Json => Message::text(JSON_PING),
         };
         for client in self.lock().values() {
@@ -156,12 +155,12 @@ impl Room {
         }
     }
 
-    /// Answers `message` if it is a heartbeat of the application's; `false` if it is data.
-    pub(super) fn is_heartbeat(&self, from: &Client, message: &Message) -> bool {
-        match (self.options.heartbeat, message) {
-            (Heartbeat::Byte, Message::Binary(bytes)) => bytes[..] == HEARTBEAT_BYTE,
-            (Heartbeat::Json, Message::Text(text)) if text.len() <= LONGEST_JSON_HEARTBEAT => {
-                let value: Value = serde_json::from_str(text).unwrap_or(Value::Null);
+    /// Answers a message if it is a heartbeat of the application's; `false` if it is data.
+    pub(super) fn is_heartbeat(&self, from: &Client, kind: Kind, data: &[u8]) -> bool {
+        match (self.options.heartbeat, kind) {
+            (Heartbeat::Byte, Kind::Binary) => *data == HEARTBEAT_BYTE,
+            (Heartbeat::Json, Kind::Text) if data.len() <= LONGEST_JSON_HEARTBEAT => {
+                let value: Value = serde_json::from_slice(data).unwrap_or(Value::Null);
                 let kind = value.get("type").and_then(Value::as_str);
                 if kind == Some("ping") {
                     from.queue.push_first(Message::text(JSON_PONG));

@@ -1,0 +1,205 @@
+//! What the application holds of a client.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use everlink::acceptor::{Principal, SessionId};
+use everlink::outbox::{MessageId, Outcome, RefusedReason, Settlement};
+use tokio::sync::{Notify, watch};
+
+use super::hub::{Hub, Inner, Seat};
+use super::{Event, code};
+use crate::client::{in_utf8, own};
+use crate::{Error, Message, Payload, Receipt};
+
+/// A session, for its handler: what comes in, and, as a [`Peer`], what goes out. The session ends when it is dropped.
+#[derive(Debug)]
+pub struct Session(Peer);
+
+impl Session {
+    pub(super) const fn new(peer: Peer) -> Session {
+        Session(peer)
+    }
+
+    /// What came next, in order; `None` when the session has ended and all was told. If it is not called, the socket is not read.
+    /// May be dropped and called again.
+    pub async fn recv(&mut self) -> Option<Event> {
+        self.0.seat.inbox.next().await
+    }
+
+    /// The sending half alone; it can be cloned, and kept.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.0.clone()
+    }
+}
+
+impl Deref for Session {
+    type Target = Peer;
+
+    fn deref(&self) -> &Peer {
+        &self.0
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.0.end(code::NORMAL, Duration::ZERO);
+    }
+}
+
+/// A client, whether it is there or not. Clones share it.
+#[derive(Clone)]
+pub struct Peer {
+    hub: Arc<Hub>,
+    session: SessionId,
+    seat: Arc<Seat>,
+}
+
+impl Peer {
+    pub(super) const fn new(hub: Arc<Hub>, session: SessionId, seat: Arc<Seat>) -> Peer {
+        Peer { hub, session, seat }
+    }
+
+    /// Which session it is.
+    #[must_use]
+    pub const fn id(&self) -> SessionId {
+        self.session
+    }
+
+    /// Who it is.
+    #[must_use]
+    pub fn principal(&self) -> Principal {
+        self.seat.principal
+    }
+
+    /// Accepts a message, to be sent as soon as the client is there.
+    ///
+    /// # Errors
+    /// Hands the message back if it is too large, if it is a text that is not UTF-8, or if the queue is full and its policy evicts
+    /// nothing for it (with [`Slow::Close`](everlink::peer::Slow::Close) the session ends then). [`Error::Closed`] if the session has
+    /// ended.
+    pub fn send(&self, message: Message<impl Into<Payload>>) -> Result<MessageId, Error> {
+        self.accept(&mut self.hub.lock(), own(message))
+    }
+
+    /// As [`send`](Peer::send), with a receipt that tells how the message ended.
+    ///
+    /// # Errors
+    /// As for [`send`](Peer::send).
+    pub fn send_tracked(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
+        let inner = &mut *self.hub.lock();
+        let id = self.accept(inner, own(message))?;
+        Ok(Receipt::new(id, inner.expect(self.session, id)))
+    }
+
+    /// As [`send_tracked`](Peer::send_tracked), but waits as long as the client's own queue is full instead of being refused.
+    ///
+    /// # Errors
+    /// As for [`send`](Peer::send), but for a full queue.
+    pub async fn send_waiting(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
+        let mut message = own(message);
+        loop {
+            let room = self.seat.room.notified();
+            match self.send_tracked(message) {
+                Err(Error::Refused(refused)) if refused.reason == RefusedReason::Full => {
+                    message = refused.message;
+                }
+                done => return done,
+            }
+            room.await;
+        }
+    }
+
+    fn accept(&self, inner: &mut Inner, message: Message) -> Result<MessageId, Error> {
+        let message = in_utf8(message)?;
+        // A message too many may end the session, and then its socket is hard to find.
+        let carrier = inner.carrier(self.session);
+        let now = self.hub.clock.now();
+        let mut displaced = Vec::new();
+        let Some(mut peer) = inner.sessions.peer(self.session).filter(|_| !self.seat.inbox.has_ended())
+        else {
+            return Err(Error::Closed);
+        };
+        let accepted = peer.send(now, message, |settlement, _| displaced.push(settlement));
+        self.after(inner, carrier, displaced);
+        accepted.map_err(Error::Refused)
+    }
+
+    /// Takes a message back that has not been numbered yet; its receipt tells that it was cancelled.
+    pub fn cancel(&self, id: MessageId) -> Option<Payload> {
+        let inner = &mut *self.hub.lock();
+        let payload = inner.sessions.peer(self.session)?.cancel(id)?;
+        self.after(inner, None, vec![Settlement { id, outcome: Outcome::Cancelled }]);
+        Some(payload)
+    }
+
+    /// The client is to go, and may come back: it is told why, with a code of [`code`] or of the application's own (1000 to
+    /// 4999), and when. The session stays.
+    pub fn detach(&self, code: u16, retry_after: Duration) {
+        self.part(|peer, now| peer.detach(now, code, retry_after));
+    }
+
+    /// The session ends: the client is told why, and what still waits is settled. Once is enough.
+    pub fn end(&self, code: u16, retry_after: Duration) {
+        if self.has_ended() {
+            return;
+        }
+        self.seat.inbox.end();
+        self.part(|peer, now| peer.end(now, code, retry_after));
+    }
+
+    fn part(&self, how: impl FnOnce(&mut CorePeer<'_>, everlink::time::Instant)) {
+        let inner = &mut *self.hub.lock();
+        let carrier = inner.carrier(self.session);
+        if let Some(mut peer) = inner.sessions.peer(self.session) {
+            how(&mut peer, self.hub.clock.now());
+        }
+        self.after(inner, carrier, Vec::new());
+    }
+
+    /// Something was done to the session.
+    fn after(&self, inner: &mut Inner, carrier: Option<Arc<Notify>>, settlements: Vec<Settlement>) {
+        settlements.into_iter().for_each(|settlement| inner.settled(self.session, settlement));
+        carrier.inspect(|carrier| carrier.notify_one());
+        inner.show(self.session);
+        self.hub.settle(inner, self.hub.clock.now());
+    }
+
+    /// Whether it is there.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        *self.seat.connected.borrow()
+    }
+
+    /// Watches whether it is there.
+    #[must_use]
+    pub fn watch_connected(&self) -> watch::Receiver<bool> {
+        self.seat.connected.subscribe()
+    }
+
+    /// Whether the session is no more.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.seat.inbox.has_ended()
+    }
+
+    /// How many messages wait to be sent or to be acknowledged.
+    #[must_use]
+    pub fn queued(&self) -> u32 {
+        self.hub.lock().sessions.peer(self.session).map_or(0, |peer| peer.queued() + peer.in_flight())
+    }
+}
+
+type CorePeer<'a> = everlink::peer::Peer<'a, Payload>;
+
+impl fmt::Debug for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Peer")
+            .field("session", &self.session)
+            .field("connected", &self.is_connected())
+            .finish_non_exhaustive()
+    }
+}

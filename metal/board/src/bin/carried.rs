@@ -1,6 +1,6 @@
 //! A link carried by a `Stream` over bytes, to a server and back: handshakes, frames, pings and closes, in pieces of any length,
-//! some of them spoilt on the way. Unlike the others it links although the compiler sees panics in it (docs/bare-metal.md); a
-//! panic here is a fault.
+//! some of them spoilt on the way. Unlike the others it links although the compiler sees panics in it (docs/bare-metal.md); after a
+//! panic it hangs.
 #![no_std]
 #![no_main]
 

@@ -256,8 +256,8 @@ fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
     }
     drop(link);
     assert_eq!(
-        delivered, 4,
-        "a session, two messages, and the one in front of a second welcome, which is refused"
+        delivered, 5,
+        "a session, two messages, credentials; and what is in front of a second welcome, which is refused"
     );
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     assert!(!holds(b"secret"));

@@ -174,3 +174,31 @@ fn a_queue_that_a_damaged_header_makes_huge_takes_no_memory() {
     let _ = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
     assert_eq!(replay(&bytes).map(|replayed| replayed.records), Ok(0));
 }
+
+#[test]
+fn a_recorded_link_does_what_a_link_does() {
+    use everlink::link::{Epoch, Event, Input, Link};
+    use everlink::outbox::Message;
+    use everlink::trace::Traced;
+
+    let mut bytes = Vec::new();
+    let config = Config::default();
+    let recorder = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
+    let mut link = Traced::new(Link::<Vec<u8>>::new(config, 7).expect("it can work"), Some(recorder));
+    link.handle(at(0), Input::Start);
+    while let Next::Do(_) = link.poll() {}
+    let epoch = Epoch::new(1).expect("not zero");
+    link.handle(at(80), Input::Socket(epoch, Event::Opened));
+    while let Next::Do(_) = link.poll() {}
+    let send = |link: &mut Traced<_, _, _>, text: &str| {
+        link.send(at(90), Message::text(text.as_bytes().to_vec()), |_, _| ()).expect("there is room")
+    };
+    let back = send(&mut link, "taken back");
+    send(&mut link, "sent");
+    assert_eq!(link.cancel(back), Some(b"taken back".to_vec()));
+    assert_eq!(link.pull(epoch).map(|frame| frame.payload().to_vec()), Some(b"sent".to_vec()));
+    drop(link);
+    let replayed = replay(&bytes).expect("it is whole");
+    assert_eq!(replayed.records, Reader::new(&bytes).expect("it is whole").1.count() as u64);
+    assert_eq!(replayed.link.report(at(90)).counts.messages_sent, 1);
+}

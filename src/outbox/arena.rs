@@ -11,6 +11,9 @@ use crate::time::Instant;
 /// No slot. Every link is an index or this.
 pub(super) const NIL: u32 = u32::MAX;
 
+/// More bytes than are ever written.
+pub(super) const DOUBTFUL: u64 = u64::MAX;
+
 /// What became of the message in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -31,7 +34,8 @@ pub struct Slot<P> {
     pub(super) key: Option<Key>,
     /// When it expires, if ever.
     pub(super) deadline: Option<Instant>,
-    /// In flight: which cumulative count of written bytes covers it.
+    /// In flight: which cumulative count of written bytes covers it. Queued: [`DOUBTFUL`] if it was sent before and may have
+    /// arrived.
     pub(super) end: u64,
     pub(super) len: u32,
     /// The salt of the outbox that has the slot.
@@ -78,6 +82,16 @@ impl<P> Slot<P> {
         tag: 0,
         priority: Priority::Normal,
     };
+
+    /// Whether a queued message may have arrived already.
+    pub(super) const fn is_doubtful(&self) -> bool {
+        self.end == DOUBTFUL
+    }
+
+    /// What is to be told of it if it ends like this.
+    pub(super) const fn told(&self, outcome: Outcome) -> Outcome {
+        if self.is_doubtful() && outcome.never_sent() { Outcome::InDoubt } else { outcome }
+    }
 }
 
 /// What an arena can be made of: an array, a slice, a box or a vector of slots.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::arena::{Arena, NIL, Slot, Slots, Stage};
+use super::arena::{Arena, DOUBTFUL, NIL, Slot, Slots, Stage};
 use super::message::{Key, Kind, Outcome, Priority};
 use super::ring::{Place, Ring};
 use super::{Instant, Outbox};
@@ -163,9 +163,10 @@ fn loose<P, S: Slots<P>>(arena: &Arena<P, S>, load: &mut Load<'_>) -> Option<u32
 
 fn save_message<P: AsRef<[u8]>>(slot: &Slot<P>, now: Instant, save: &mut Save<impl FnMut(&[u8])>) {
     save.long(slot.sequence);
+    let doubtful = if slot.is_doubtful() { 2 } else { 0 };
     save.byte(match slot.kind {
-        Kind::Text => 0,
-        Kind::Binary => 1,
+        Kind::Text => doubtful,
+        Kind::Binary => 1 | doubtful,
     });
     save.byte(slot.tag);
     save.optional(slot.key.map(Key::number));
@@ -180,9 +181,11 @@ fn load_message<P: for<'a> From<&'a [u8]>>(
     load: &mut Load<'_>,
 ) -> Option<()> {
     slot.sequence = load.long()?;
-    slot.kind = match load.byte()? {
-        0 => Kind::Text,
-        1 => Kind::Binary,
+    (slot.kind, slot.end) = match load.byte()? {
+        0 => (Kind::Text, 0),
+        1 => (Kind::Binary, 0),
+        2 => (Kind::Text, DOUBTFUL),
+        3 => (Kind::Binary, DOUBTFUL),
         _ => return None,
     };
     slot.tag = load.byte()?;

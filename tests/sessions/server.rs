@@ -94,7 +94,7 @@ impl Server {
 
     /// The process ends, and another one begins with these states, so much later; its clock begins anew.
     pub fn reborn(self, change: impl FnOnce(&mut Config), states: &[Vec<u8>], away: Duration) -> Server {
-        let mut server = Server::with_seed(self.secrets, change);
+        let mut server = Server::with_seed(1_000 + self.secrets, change);
         server.now = Instant::from_millis(17);
         for state in states {
             server.sessions.restore(server.now, state, away).unwrap();

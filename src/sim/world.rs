@@ -303,7 +303,9 @@ impl<S: Server> Sim<S> {
         while self.changes.first().is_some_and(|(at, _)| *at <= self.now) {
             let (_, change) = self.changes.remove(0);
             match change {
-                Change::Tell(_) | Change::Send(_) if self.asleep_until.is_some() => self.postponed.push(change),
+                Change::Tell(_) | Change::Send(_) if self.asleep_until.is_some() => {
+                    self.postponed.push(change)
+                }
                 _ => self.change(change),
             }
         }

@@ -202,3 +202,65 @@ fn a_recorded_link_does_what_a_link_does() {
     assert_eq!(replayed.records, Reader::new(&bytes).expect("it is whole").1.count() as u64);
     assert_eq!(replayed.link.report(at(90)).counts.messages_sent, 1);
 }
+
+#[test]
+fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
+    use everlink::link::{Action, Event, Input, Link};
+    use everlink::outbox::Kind;
+    use everlink::trace::Traced;
+    use everlink::wire::Wire;
+    use everlink::wire::native::{Announced, Credentials, Envelope, Limits, Token, Welcome};
+
+    let config = Config { wire: Wire::Native(Limits::default()), ..Config::default() };
+    let mut bytes = Vec::new();
+    let recorder = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
+    let mut link = Traced::new(Link::<Vec<u8>>::new(config, 7).expect("it can work"), Some(recorder));
+    let announced = Announced { envelope: 2000, window: 8, window_bytes: 4096 };
+    let token = Token::new(b"first secret");
+    let frame = harness::far::bytes(&[
+        harness::far::text("in front"),
+        Envelope::Welcome(Welcome {
+            version: 1,
+            resumed: false,
+            received: 0,
+            from: 0,
+            announced,
+            session: 9,
+            token,
+        }),
+        harness::far::text("news"),
+        Envelope::Renewal {
+            token: Token::new(b"second secret"),
+            credentials: Credentials::new(b"third secret"),
+        },
+        harness::far::text("more"),
+    ]);
+    let welcome = &frame[harness::far::bytes(&[harness::far::text("in front")]).len()..];
+    link.set_credentials(Some(b"fourth secret".to_vec()));
+    link.handle(at(0), Input::Start);
+    let mut delivered = 0;
+    for millis in 0..9 {
+        while let Next::Do(action) = link.poll() {
+            if let Action::Flush { epoch } = action {
+                while link.pull(epoch).is_some() {}
+            }
+        }
+        let event = match millis {
+            1 => Event::Opened,
+            3 => Event::Frame { kind: Kind::Binary, data: welcome },
+            5 => Event::Frame { kind: Kind::Binary, data: &frame },
+            6 => Event::Closed(harness::closed(None)),
+            _ => Event::Ping,
+        };
+        delivered += link.handle(at(millis), Input::Socket(harness::epoch(1), event)).count();
+    }
+    drop(link);
+    assert_eq!(
+        delivered, 4,
+        "a session, two messages, and the one in front of a second welcome, which is refused"
+    );
+    let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    assert!(!holds(b"secret"));
+    assert!(holds(b"news") && holds(b"more") && holds(b"in front"));
+    replay(&bytes).expect("zeros do as well");
+}

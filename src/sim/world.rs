@@ -302,11 +302,10 @@ impl<S: Server> Sim<S> {
         }
         while self.changes.first().is_some_and(|(at, _)| *at <= self.now) {
             let (_, change) = self.changes.remove(0);
-            match change {
-                Change::Tell(_) | Change::Send(_) if self.asleep_until.is_some() => {
-                    self.postponed.push(change)
-                }
-                _ => self.change(change),
+            if self.asleep_until.is_some() && matches!(change, Change::Tell(_) | Change::Send(_)) {
+                self.postponed.push(change);
+            } else {
+                self.change(change);
             }
         }
         if self.server_up && self.server.deadline().is_some_and(|at| at <= self.now) {

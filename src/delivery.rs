@@ -23,7 +23,7 @@
 //! | [`hand_over`](Counts::hand_over) | [`hand_over`](crate::outbox::Outbox::hand_over) |
 //! | [`acknowledged`](Counts::acknowledged) gives `n` | [`acknowledge`](crate::outbox::Outbox::acknowledge) `n` |
 //! | [`resume`](Counts::resume), [`take_over`](Counts::take_over) | `acknowledge`, then [`rewind`](crate::outbox::Outbox::rewind) |
-//! | [`restart`](Counts::restart) gives `n` in doubt | [`doubt`](crate::outbox::Outbox::doubt) or [`requeue`](crate::outbox::Outbox::requeue) |
+//! | [`restart`](Counts::restart) gives `n` in doubt | [`doubt`](crate::outbox::Outbox::doubt) or [`resend`](crate::outbox::Outbox::resend) |
 //!
 //! So priorities, age limits and replacement concern only what is not yet numbered, and a full window leaves the rest in the
 //! queue. Whoever drives it keeps the time: when a delayed acknowledgement leaves, when one that stays out is suspicious.

@@ -26,6 +26,17 @@ fn an_acknowledgement_waits_for_its_delay() {
 }
 
 #[test]
+fn what_came_while_a_state_was_being_stored_is_acknowledged_too() {
+    let mut script = Script::native(|config| config.delivery.durable = true);
+    script.disk = Some(ms(60)); // longer than the acknowledgement waits
+    script.tell("x");
+    script.until(1_050);
+    script.tell("y"); // comes while the state with x is on its way to the disk
+    script.until(2_000);
+    assert_eq!(script.far().session().counts.in_flight(), 0);
+}
+
+#[test]
 fn it_travels_in_front_of_a_message_that_leaves_sooner() {
     let mut script = Script::native(|_| {});
     script.tell("x");

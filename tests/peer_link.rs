@@ -178,7 +178,7 @@ fn delivered(sim: &Sim<Host>) -> Vec<&str> {
     entries
         .filter_map(|entry| match &entry.what {
             Happening::Delivered(data) => Some(str::from_utf8(data).unwrap()),
-            Happening::Action(_) => None,
+            _ => None,
         })
         .collect()
 }

@@ -27,7 +27,7 @@ fn actions(sim: &Sim<Recorder>, after: Instant) -> impl Iterator<Item = (Instant
     let entries = sim.log().iter().filter(move |entry| entry.at >= after);
     entries.filter_map(|entry| match entry.what {
         Happening::Action(action) => Some((entry.at, action)),
-        Happening::Delivered(_) => None,
+        _ => None,
     })
 }
 

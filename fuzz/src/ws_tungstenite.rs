@@ -4,7 +4,8 @@
 //!
 //! - 5.2: a length in more bytes than it needs is refused here, and read there.
 //! - 7.1.7, 8.1: what is wrong is refused here at the first byte that shows it, there when the frame is complete.
-//! - 7.4: where the code and the reason of a close frame are both wrong, the code is told here, the reason there.
+//! - 7.4.1: where two things in one frame are wrong, the first of them is told here; there, a length beyond the limit before the
+//!   rest of the head, and a reason that is not UTF-8 before a code that is not for the wire.
 //! - 7.4.2: close code 1014, which was registered later, is taken here, and refused there.
 
 use everlink::ws::{Decoder, Limits, Role, Violation};

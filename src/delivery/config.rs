@@ -49,7 +49,8 @@ pub enum InDoubt {
     /// They are settled as [in doubt](crate::outbox::Outcome::InDoubt): none arrives twice, and the application decides.
     #[default]
     Settle,
-    /// They go back to the front of the queue, in order: none is lost, and some may arrive twice.
+    /// They go back to the front of the queue, in order: none is lost, and some may arrive twice. One that
+    /// is not sent again, because it expires or has to yield, is in doubt.
     Resend,
 }
 

@@ -61,7 +61,7 @@ use core::cmp::Reverse;
 use core::iter::successors;
 
 use crate::time::Instant;
-use arena::{NIL, Stage};
+use arena::{DOUBTFUL, NIL, Stage};
 use expiry::Expiry;
 use lanes::{Lanes, Tally};
 use ring::{Place, Ring};
@@ -168,6 +168,7 @@ impl Outbox {
             slot.kind = message.kind;
             slot.tag = message.tag;
             slot.priority = priority;
+            slot.end = 0;
         }
         self.lanes.accept(arena, index, priority);
         self.enter(arena, index, next);
@@ -260,6 +261,16 @@ impl Outbox {
     ///
     /// A message whose key has a newer queued one is settled as replaced instead; these are settled last one first.
     pub fn requeue<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>) {
+        self.bring_back(arena, false);
+    }
+
+    /// As [`requeue`](Outbox::requeue), for messages that may have arrived: they are to be sent again, but whatever ends one of them
+    /// before it is acknowledged leaves it in doubt. It cannot be cancelled any more.
+    pub fn resend<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>) {
+        self.bring_back(arena, true);
+    }
+
+    fn bring_back<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, doubtful: bool) {
         if !self.at_home(arena) {
             return;
         }
@@ -268,6 +279,8 @@ impl Outbox {
             if !self.land(arena, index) {
                 break;
             }
+            let Some(slot) = arena.slot_mut(index) else { break };
+            slot.end = if doubtful { DOUBTFUL } else { 0 };
             let Some(slot) = arena.slot(index) else { break };
             if slot.key.and_then(|key| arena.keyed(self.salt, key)).is_some() {
                 self.settle(arena, Some(index), Outcome::Replaced);
@@ -313,7 +326,7 @@ impl Outbox {
     /// The payload is the report of the outcome [`Cancelled`](Outcome::Cancelled): there is no settlement.
     pub fn cancel<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, id: MessageId) -> Option<P> {
         let slot = arena.slot(id.slot)?;
-        if slot.sequence == id.sequence && self.leave(arena, id.slot) {
+        if slot.sequence == id.sequence && !slot.is_doubtful() && self.leave(arena, id.slot) {
             self.reclaim(arena, id.slot)
         } else {
             None

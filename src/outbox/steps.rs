@@ -113,7 +113,7 @@ impl Outbox {
         let Some(index) = index else { return };
         self.lanes.forget(arena, index);
         let Some(slot) = arena.slot_mut(index) else { return };
-        slot.stage = Stage::Settled(outcome);
+        slot.stage = Stage::Settled(slot.told(outcome));
         slot.payload = None;
         self.settled.insert(arena, index, None);
     }
@@ -134,7 +134,7 @@ impl Outbox {
     ) -> bool {
         self.leave(arena, index);
         let Some(slot) = arena.slot(index) else { return false };
-        let id = MessageId { sequence: slot.sequence, slot: index };
+        let (id, outcome) = (MessageId { sequence: slot.sequence, slot: index }, slot.told(outcome));
         let Some(payload) = self.reclaim(arena, index) else { return false };
         displaced(Settlement { id, outcome }, payload);
         true

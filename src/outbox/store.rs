@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::arena::{Arena, NIL, Slot, Slots, Stage};
+use super::arena::{Arena, DOUBTFUL, NIL, Slot, Slots, Stage};
 use super::message::{Key, Kind, Outcome, Priority};
 use super::ring::{Place, Ring};
 use super::{Instant, Outbox};
@@ -54,8 +54,8 @@ impl Outbox {
         ring.walk(arena).for_each(|index| save.number(index));
     }
 
-    /// The outbox that was saved, in an arena that nothing was ever claimed from; what was due has `away` less time left.
-    /// `None` if the bytes make none, or the arena has too few slots.
+    /// The outbox that was saved; what was due has `away` less time left. `None`, and nothing is kept, if the bytes make none, or
+    /// the arena has not all of its slots.
     pub(crate) fn load<P: for<'a> From<&'a [u8]>, S: Slots<P>>(
         salt: u32,
         arena: &mut Arena<P, S>,
@@ -63,7 +63,25 @@ impl Outbox {
         away: Duration,
         load: &mut Load<'_>,
     ) -> Option<Outbox> {
-        let mut outbox = Outbox { sequence: load.long()?, ..Outbox::new(salt) };
+        let mut outbox = Outbox::new(salt);
+        if outbox.fill(arena, now, away, load).is_none() {
+            outbox.release(arena);
+            arena.vacate_loose(salt);
+            return None;
+        }
+        Some(outbox)
+    }
+
+    fn fill<P: for<'a> From<&'a [u8]>, S: Slots<P>>(
+        &mut self,
+        arena: &mut Arena<P, S>,
+        now: Instant,
+        away: Duration,
+        load: &mut Load<'_>,
+    ) -> Option<()> {
+        let salt = self.salt;
+        let outbox = self;
+        outbox.sequence = load.long()?;
         for priority in Priority::ALL {
             for _ in 0..load.number()? {
                 let index = load.number()?;
@@ -107,8 +125,7 @@ impl Outbox {
             outbox.settled.insert(arena, index, None);
         }
         outbox.rewind(arena);
-        arena.link_free();
-        Some(outbox)
+        Some(())
     }
 
     /// Settles as in doubt what is queued and was accepted up to this one: it may have been sent by a copy of this outbox that
@@ -146,9 +163,10 @@ fn loose<P, S: Slots<P>>(arena: &Arena<P, S>, load: &mut Load<'_>) -> Option<u32
 
 fn save_message<P: AsRef<[u8]>>(slot: &Slot<P>, now: Instant, save: &mut Save<impl FnMut(&[u8])>) {
     save.long(slot.sequence);
+    let doubtful = if slot.is_doubtful() { 2 } else { 0 };
     save.byte(match slot.kind {
-        Kind::Text => 0,
-        Kind::Binary => 1,
+        Kind::Text => doubtful,
+        Kind::Binary => 1 | doubtful,
     });
     save.byte(slot.tag);
     save.optional(slot.key.map(Key::number));
@@ -163,9 +181,11 @@ fn load_message<P: for<'a> From<&'a [u8]>>(
     load: &mut Load<'_>,
 ) -> Option<()> {
     slot.sequence = load.long()?;
-    slot.kind = match load.byte()? {
-        0 => Kind::Text,
-        1 => Kind::Binary,
+    (slot.kind, slot.end) = match load.byte()? {
+        0 => (Kind::Text, 0),
+        1 => (Kind::Binary, 0),
+        2 => (Kind::Text, DOUBTFUL),
+        3 => (Kind::Binary, DOUBTFUL),
         _ => return None,
     };
     slot.tag = load.byte()?;

@@ -97,7 +97,7 @@ impl Session {
     fn give_up<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, config: &Config) {
         match config.in_doubt {
             InDoubt::Settle => self.outbox.doubt(arena),
-            InDoubt::Resend => self.outbox.requeue(arena),
+            InDoubt::Resend => self.outbox.resend(arena),
         }
     }
 
@@ -225,6 +225,10 @@ impl Session {
         if let Some(received) = self.counts.ack(cx.durable) {
             frame.put(&Envelope::Ack { received });
             attachment.acked();
+            // In durable mode what is not stored yet is still owed.
+            if self.counts.owed() > 0 {
+                attachment.owes(cx.config, cx.now);
+            }
         }
     }
 }

@@ -58,6 +58,11 @@ impl Out {
     pub fn close(&mut self, connection: ConnectionId, code: u16) {
         self.packets.push((connection, Packet::Close { code }));
     }
+
+    /// Drops a connection without a word.
+    pub fn abandon(&mut self, connection: ConnectionId) {
+        self.packets.push((connection, Packet::End));
+    }
 }
 
 /// A server that remembers what it got, and can echo it.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::ConnectionId;
+use super::disk::Disk;
 use super::server::{Out, Server};
 use super::stream::{Packet, Stream};
 use crate::error::ConfigError;
@@ -61,6 +62,11 @@ pub enum Change {
     Tell(Input<'static>),
     /// The link's user sends a message.
     Send(Message<Vec<u8>>),
+    /// The link's process is killed, and is there again after this long: with what it had stored in durable mode, else with
+    /// nothing. Its system resets what was open.
+    Kill(Duration),
+    /// Storing a state takes this long from now on; `None` if it fails, after a second each time.
+    Disk(Option<Duration>),
 }
 
 /// Something that happened to the link, for a look afterwards.
@@ -79,6 +85,14 @@ pub enum Happening {
     Action(Action),
     /// The link delivered this to its user.
     Delivered(Vec<u8>),
+    /// The link accepted this message.
+    Accepted(MessageId),
+    /// The user took it back.
+    Cancelled(MessageId),
+    /// The state of this version is on the disk.
+    Stored(u64),
+    /// The process was killed; it goes on with what is on the disk.
+    Killed,
 }
 
 /// A connection, from the first packet of its opening to the last byte of either side.
@@ -118,17 +132,20 @@ enum Stage {
 /// One link in its world.
 #[derive(Debug)]
 pub struct Sim<S> {
-    link: Link<Vec<u8>>,
+    pub(super) link: Link<Vec<u8>>,
     server: S,
     server_up: bool,
     path: Path,
-    rng: Rng,
-    now: Instant,
+    pub(super) rng: Rng,
+    pub(super) now: Instant,
     connections: Vec<Connection>,
     last_id: ConnectionId,
     changes: Vec<(Instant, Change)>,
-    asleep_until: Option<Instant>,
+    /// What the link's process is told, and does, when it runs again.
+    pub(super) postponed: Vec<Change>,
+    pub(super) asleep_until: Option<Instant>,
     throttle: Option<Duration>,
+    pub(super) disk: Disk,
     log: Vec<Entry>,
 }
 
@@ -153,8 +170,10 @@ impl<S: Server> Sim<S> {
             connections: Vec::new(),
             last_id: 0,
             changes: Vec::new(),
+            postponed: Vec::new(),
             asleep_until: None,
             throttle: None,
+            disk: Disk::default(),
             log: Vec::new(),
         };
         sim.input(Input::Start);
@@ -174,6 +193,29 @@ impl<S: Server> Sim<S> {
     /// The server.
     pub const fn server(&self) -> &S {
         &self.server
+    }
+
+    /// The server does something by itself.
+    pub fn with_server<T>(&mut self, act: impl FnOnce(&mut S, Instant, &mut Out) -> T) -> T {
+        let mut out = Out::default();
+        let done = act(&mut self.server, self.now, &mut out);
+        self.send_out(out);
+        done
+    }
+
+    /// The link's user takes a message back; `None` if it is too late.
+    pub fn cancel(&mut self, id: MessageId) -> Option<Vec<u8>> {
+        let payload = self.link.cancel(id);
+        if payload.is_some() {
+            self.note(Happening::Cancelled(id));
+        }
+        self.drain();
+        payload
+    }
+
+    /// Whether the link's process does not run.
+    pub const fn is_suspended(&self) -> bool {
+        self.asleep_until.is_some()
     }
 
     /// Now.
@@ -207,6 +249,9 @@ impl<S: Server> Sim<S> {
         for settlement in displaced {
             self.note(Happening::Action(Action::Settled(settlement)));
         }
+        if let Ok(id) = result {
+            self.note(Happening::Accepted(id));
+        }
         self.drain();
         result
     }
@@ -233,7 +278,8 @@ impl<S: Server> Sim<S> {
             }
         });
         let tick = self.link.deadline().map(|at| self.tick_at(at));
-        [change, server, tick, self.asleep_until].into_iter().flatten().chain(streams).min()
+        let disk = self.disk.next().map(awake);
+        [change, server, tick, disk, self.asleep_until].into_iter().flatten().chain(streams).min()
     }
 
     /// When a timer that is set for `at` really fires.
@@ -251,11 +297,13 @@ impl<S: Server> Sim<S> {
     /// All that happens now: first the world, then what the link can read, then its timer.
     fn step(&mut self) {
         self.asleep_until = self.asleep_until.filter(|awake| *awake > self.now);
+        if self.asleep_until.is_none() {
+            core::mem::take(&mut self.postponed).into_iter().for_each(|change| self.change(change));
+        }
         while self.changes.first().is_some_and(|(at, _)| *at <= self.now) {
             let (_, change) = self.changes.remove(0);
-            match (&change, self.asleep_until) {
-                // A process that does not run is told, and acts, when it runs again.
-                (Change::Tell(_) | Change::Send(_), Some(awake)) => self.schedule(awake, change),
+            match change {
+                Change::Tell(_) | Change::Send(_) if self.asleep_until.is_some() => self.postponed.push(change),
                 _ => self.change(change),
             }
         }
@@ -263,6 +311,9 @@ impl<S: Server> Sim<S> {
             let mut out = Out::default();
             self.server.tick(self.now, &mut out);
             self.send_out(out);
+        }
+        if self.asleep_until.is_none() {
+            self.disk_turns();
         }
         for index in 0..self.connections.len() {
             self.move_connection(index);
@@ -314,6 +365,19 @@ impl<S: Server> Sim<S> {
             Change::Send(message) => {
                 // What is refused is in the link's metrics.
                 let _ = self.send(message);
+            }
+            Change::Kill(away) => self.kill(away),
+            Change::Disk(takes) => self.disk.takes = takes,
+        }
+    }
+
+    /// The link's system closes what its process had open. What was handed to it may still arrive.
+    pub(super) fn reset_sockets(&mut self) {
+        for index in 0..self.connections.len() {
+            let path = self.path_of(index);
+            if let Some(connection) = self.connections.get_mut(index).filter(|c| c.client) {
+                connection.client = false;
+                connection.up.send(self.now, Packet::End, &path, &mut self.rng);
             }
         }
     }
@@ -438,6 +502,7 @@ impl<S: Server> Sim<S> {
             let Some(index) = self.connections.iter().position(|c| c.id == id && c.server) else { continue };
             let path = self.path_of(index);
             if let Some(connection) = self.connections.get_mut(index) {
+                connection.server &= packet != Packet::End;
                 connection.down.send(self.now, packet, &path, &mut self.rng);
             }
         }
@@ -456,7 +521,7 @@ impl<S: Server> Sim<S> {
         self.drain();
     }
 
-    fn note(&mut self, what: Happening) {
+    pub(super) fn note(&mut self, what: Happening) {
         self.log.push(Entry { at: self.now, what });
     }
 
@@ -485,10 +550,7 @@ impl<S: Server> Sim<S> {
                     let packet = packet(frame.opcode, [frame.head(), frame.payload()].concat());
                     self.with(epoch, |connection, path, now, rng| connection.up.send(now, packet, path, rng));
                 }
-                // A simulated disk is as quick as it is safe.
-                Action::Store { version } => {
-                    let _ = self.link.handle(self.now, Input::Stored(version));
-                }
+                Action::Store { version } => self.store(version),
                 Action::Flush { epoch } => self.flush(epoch),
                 Action::Status { .. }
                 | Action::RetryScheduled { .. }

@@ -1,4 +1,4 @@
-//! everlink on tokio: a WebSocket client that stays connected, and a server for it.
+//! everlink on tokio: a WebSocket client that stays connected.
 //!
 //! [`connect`] starts a task that keeps one logical connection alive over as many sockets as it takes. [`Client`] sends and
 //! watches; [`Messages`] is what comes in.
@@ -35,7 +35,6 @@ mod open;
 mod options;
 mod pipe;
 pub mod server;
-mod state;
 mod target;
 mod watched;
 pub mod ws;
@@ -73,14 +72,7 @@ macro_rules! payload_from {
         }
     )* };
 }
-payload_from!(String, &'static str, Vec<u8>, Bytes);
-
-impl From<&[u8]> for Payload {
-    /// Copies them; give [`Bytes`] to share them.
-    fn from(data: &[u8]) -> Payload {
-        Payload(Bytes::copy_from_slice(data))
-    }
-}
+payload_from!(String, &'static str, Vec<u8>, Bytes, &'static [u8]);
 
 /// Why a connection could not even be begun. Everything later is the link's to deal with.
 #[derive(Debug)]
@@ -96,12 +88,8 @@ pub enum Error {
     NotUtf8(Message),
     /// The connection was closed by its owner, or its task has ended; or a session has.
     Closed,
-    /// The listener of a server, or the file of a state, cannot be used.
+    /// The listener of a server cannot be used.
     Io(std::io::Error),
-    /// What is in the file of a state is none.
-    State(everlink::link::RestoreError),
-    /// `delivery.durable` is set, and there is no [`Options::state`] to keep it in.
-    Stateless,
 }
 
 impl fmt::Display for Error {
@@ -113,8 +101,6 @@ impl fmt::Display for Error {
             Error::NotUtf8(_) => f.write_str("the text is not UTF-8"),
             Error::Closed => f.write_str("the connection was closed"),
             Error::Io(error) => error.fmt(f),
-            Error::State(error) => write!(f, "the stored state cannot be used: {error}"),
-            Error::Stateless => f.write_str("delivery.durable needs a file for the state"),
         }
     }
 }

@@ -57,7 +57,7 @@ impl Bed {
             match black_box(self.link.poll()) {
                 Next::Do(Action::Ping { nonce, .. }) => pinged = Some(nonce),
                 Next::Do(Action::Flush { epoch }) => {
-                    while let Some(frame) = self.link.pull(epoch) {
+                    while let Some(frame) = &self.link.pull(epoch) {
                         black_box((frame.head(), frame.payload()));
                     }
                 }

@@ -56,8 +56,7 @@ impl<S: Server> Sim<S> {
     /// What is done by now is on the disk.
     pub(super) fn disk_turns(&mut self) {
         let now = self.now;
-        if let Some(Storing { version, state, .. }) =
-            self.disk.storing.take_if(|storing| storing.done <= now)
+        if let Some(Storing { version, state, .. }) = self.disk.storing.take_if(|storing| storing.done <= now)
         {
             self.disk.state = Some(state);
             self.note(Happening::Stored(version));

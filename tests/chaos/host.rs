@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use everlink::acceptor::{Principal, Secret, SessionId};
 use everlink::link::{Close, Epoch, Event};
 use everlink::outbox::{Kind, Message, MessageId, Outcome};
-use everlink::peer::{Config, Connection, ConnectionAction, ConnectionNext, Delivery, Heard, Input, Next, Sessions, Told};
 use everlink::peer::Action;
+use everlink::peer::{
+    Config, Connection, ConnectionAction, ConnectionNext, Delivery, Heard, Input, Next, Sessions, Told,
+};
 use everlink::sim::{ConnectionId, Out, Server};
 use everlink::time::Instant;
 
@@ -100,7 +102,9 @@ impl Host {
 
     /// Takes something back.
     pub fn cancel(&mut self, now: Instant, id: MessageId, out: &mut Out) -> bool {
-        let Some(mut peer) = self.current.and_then(|session| self.sessions.peer(session)) else { return false };
+        let Some(mut peer) = self.current.and_then(|session| self.sessions.peer(session)) else {
+            return false;
+        };
         let cancelled = peer.cancel(id).is_some();
         self.drain(now, out);
         cancelled
@@ -124,7 +128,8 @@ impl Host {
         let secret = self.secret();
         let Some(connection) = self.connections.get_mut(&number) else { return };
         let mut told = Vec::new();
-        let admitted = connection.admit(&mut self.sessions, now, Principal::ANYONE, secret, |what| told.push(what));
+        let admitted =
+            connection.admit(&mut self.sessions, now, Principal::ANYONE, secret, |what| told.push(what));
         told.into_iter().for_each(|what| self.told(what));
         let Some(admitted) = admitted else { return };
         if let Some((old, parting)) = admitted.superseded

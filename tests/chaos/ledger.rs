@@ -74,7 +74,8 @@ impl Ledger {
     /// The end of a message; gives its number.
     pub fn settled(&mut self, owner: Owner, id: MessageId, outcome: Outcome) -> Result<usize, String> {
         let name = self.name;
-        let number = *self.ids.get(&(owner, id)).ok_or(format!("{name}: nobody sent {id}, and it is {outcome:?}"))?;
+        let number =
+            *self.ids.get(&(owner, id)).ok_or(format!("{name}: nobody sent {id}, and it is {outcome:?}"))?;
         let sent = &mut self.sent[number];
         let wrong = match (sent.end.replace(outcome), outcome) {
             (Some(other), _) => format!("has two ends, {other:?} and {outcome:?}"),

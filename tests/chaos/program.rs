@@ -52,7 +52,14 @@ pub struct Setup {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
     Pass(u64),
-    Send { end: End, count: u32, size: u32, priority: Priority, key: Option<u64>, ttl: Option<u64> },
+    Send {
+        end: End,
+        count: u32,
+        size: u32,
+        priority: Priority,
+        key: Option<u64>,
+        ttl: Option<u64>,
+    },
     /// One that was accepted last.
     Cancel(End),
     /// Nothing passes for so long, and nothing says so.
@@ -67,10 +74,18 @@ pub enum Step {
     Throttle(Option<u64>),
     Offline(u64),
     Hidden(u64),
-    ServerRestart { forgets: bool, down: u64 },
-    ClientKilled { away: u64 },
+    ServerRestart {
+        forgets: bool,
+        down: u64,
+    },
+    ClientKilled {
+        away: u64,
+    },
     Disk(Option<u64>),
-    Stop { linger: u64, off: u64 },
+    Stop {
+        linger: u64,
+        off: u64,
+    },
 }
 
 #[derive(Clone, Debug)]

@@ -20,23 +20,29 @@
 //! assert_eq!(trace::replay(&bytes).unwrap().records, 2);
 //! ```
 //!
-//! A trace holds the payloads that were sent and received; URLs, headers and tokens never reach a link, and so are not in it.
+//! A trace holds the payloads that were sent and received. URLs and headers never reach a link, and so are not in it; resume
+//! tokens and credentials of the native wire do, and are zeros of the same length in it.
 //!
 //! Format: the bytes `everlink` and a version byte, then in postcard the [`Header`], then [`Record`]s to the end. Behind the header
 //! and each record stand two bytes, least significant first: the CRC-16 (IBM-SDLC) of the two such bytes before (zero and zero
 //! for the header) and of the part. So a part that is damaged, missing or out of place is found where it stands, and a
 //! difference of answers is never due to damage.
 
+mod secrets;
+
 use core::fmt;
 use core::ops::Deref;
 
 use crc::{CRC_16_IBM_SDLC, Crc, Digest, Table};
+use postcard::experimental::serialized_size;
 use serde::{Deserialize, Serialize};
 
 use crate::link::{Config, Deliveries, Epoch, Input, Link, Next, Op};
 use crate::outbox::{Message, MessageId, Refused, Settlement, Slots};
 use crate::time::Instant;
-use crate::wire::Frame;
+use crate::wire::native::Limits;
+use crate::wire::{Frame, Wire};
+use secrets::Secrets;
 
 const MAGIC: &[u8] = b"everlink\x02";
 
@@ -83,13 +89,19 @@ pub struct Recorder<F> {
     sink: F,
     last: Instant,
     check: [u8; 2],
+    /// If the wire is the native one, whose frames may hold secrets.
+    native: Option<Limits>,
 }
 
 impl<F: FnMut(&[u8])> Recorder<F> {
     /// Begins a trace of a link that is made of this configuration and seed.
     pub fn new(config: &Config, seed: u64, mut sink: F) -> Recorder<F> {
         sink(MAGIC);
-        let mut recorder = Recorder { sink, last: Instant::ORIGIN, check: [0; 2] };
+        let native = match config.wire {
+            Wire::Raw(_) => None,
+            Wire::Native(limits) => Some(limits),
+        };
+        let mut recorder = Recorder { sink, last: Instant::ORIGIN, check: [0; 2], native };
         recorder.write(&Header { seed, config: config.clone() });
         recorder
     }
@@ -99,37 +111,62 @@ impl<F: FnMut(&[u8])> Recorder<F> {
         let now = now.max(self.last);
         let after = now.micros() - self.last.micros();
         self.last = now;
-        self.write(&Record { after, step });
+        let secrets = Secrets::of(&step, self.native.as_ref());
+        self.write_but(&Record { after, step }, secrets);
     }
 
     fn write(&mut self, value: &impl Serialize) {
-        struct Sink<'a, F> {
-            sink: &'a mut F,
-            digest: Digest<'static, u16, Table<1>>,
-        }
-        impl<F: FnMut(&[u8])> postcard::ser_flavors::Flavor for Sink<'_, F> {
-            type Output = u16;
+        self.write_but(value, Secrets::NONE);
+    }
 
-            fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-                self.try_extend(&[byte])
-            }
-
-            fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-                self.digest.update(bytes);
-                (self.sink)(bytes);
-                Ok(())
-            }
-
-            fn finalize(self) -> postcard::Result<u16> {
-                Ok(self.digest.finalize())
-            }
-        }
-        let sink = Sink { sink: &mut self.sink, digest: digest_after(self.check) };
+    fn write_but(&mut self, value: &impl Serialize, secrets: Secrets) {
+        let left = if secrets.is_empty() { 0 } else { serialized_size(value).unwrap_or(0) };
+        let sink = Sink { sink: &mut self.sink, digest: digest_after(self.check), left, secrets };
         // The sink takes everything, and all of the types are known: there is nothing that could fail.
         if let Ok(check) = postcard::serialize_with_flavor(value, sink) {
             self.check = check.to_le_bytes();
             (self.sink)(&self.check);
         }
+    }
+}
+
+/// What postcard writes to. Secrets become zeros.
+struct Sink<'a, F> {
+    sink: &'a mut F,
+    digest: Digest<'static, u16, Table<1>>,
+    secrets: Secrets,
+    /// How many bytes are still to come, where there are secrets among them.
+    left: usize,
+}
+
+impl<F: FnMut(&[u8])> Sink<'_, F> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.digest.update(bytes);
+        (self.sink)(bytes);
+    }
+}
+
+impl<F: FnMut(&[u8])> postcard::ser_flavors::Flavor for Sink<'_, F> {
+    type Output = u16;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        if self.secrets.is_empty() {
+            self.put(bytes);
+            return Ok(());
+        }
+        for byte in bytes {
+            self.put(&[if self.secrets.cover(self.left) { 0 } else { *byte }]);
+            self.left = self.left.saturating_sub(1);
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<u16> {
+        Ok(self.digest.finalize())
     }
 }
 

@@ -318,7 +318,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(sessions::proptest_config("proptest-regressions/acceptor.txt", 600))]
+    #![proptest_config(sessions::proptest_config("proptest-regressions/acceptor.txt", 300))]
 
     /// Whatever comes and whenever it is drained: it is asked at most once, closed at most once, abandoned at most once and
     /// then silent, draining ends, after a drain the deadline is later, and in the end the socket is gone.

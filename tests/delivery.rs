@@ -474,3 +474,43 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_configuration_that_cannot_work_names_its_field() {
+    let good = Config { window: 1, window_bytes: 1, ack_after: 1, ..Config::default() };
+    let shortest = core::time::Duration::from_micros(1);
+    assert_eq!(Config { ack_timeout: shortest, ..good.clone() }.check(), Ok(()));
+    for (field, config) in [
+        ("delivery.window", Config { window: 0, ..good.clone() }),
+        ("delivery.window_bytes", Config { window_bytes: 0, ..good.clone() }),
+        ("delivery.ack_after", Config { ack_after: 0, ..good.clone() }),
+        ("delivery.ack_timeout", Config { ack_timeout: shortest / 2, ..good }),
+    ] {
+        assert_eq!(config.check().map_err(|error| error.field), Err(field));
+    }
+    assert_eq!(Impossible.to_string(), "a count that cannot be true");
+}
+
+#[test]
+fn what_is_out_and_what_came_can_be_asked() {
+    let [mut client, mut server] = pair();
+    send(&mut client, 5);
+    assert!(client.number(), "a sixth waits to be handed over");
+    assert_eq!((client.unanswered(), client.received()), (5, 0));
+    receive(&mut server, 3);
+    assert_eq!((server.unanswered(), server.received()), (0, 3));
+    let told = server.ack(None).unwrap();
+    assert_eq!(client.acknowledged(told), Ok(3));
+    assert_eq!(client.unanswered(), 2);
+}
+
+#[test]
+fn what_was_restored_is_stored() {
+    let saved = Saved { sent: 7, acknowledged: 5, received: 9, attempt: 3 };
+    let mut counts = Counts::restore(saved).unwrap();
+    let durable = Durable::restored(&counts);
+    assert!(!durable.wants(&counts), "it is what is stored");
+    counts.begin_attempt();
+    assert!(durable.wants(&counts));
+    assert_eq!(counts.greeting(Some(&durable)), None, "the attempt is not stored yet");
+}

@@ -218,3 +218,10 @@ mod as_data {
         }
     }
 }
+
+#[test]
+fn a_counter_is_shown_and_compared_as_its_number() {
+    let counter = Counter::from(42);
+    assert_eq!((format!("{counter}"), format!("{counter:?}")), ("42".into(), "42".into()));
+    assert!(counter == 42 && counter != 41);
+}

@@ -24,5 +24,8 @@ fn nothing_is_lost_repeated_reordered_or_left_open() {
     }
     // Programs in which nothing happens would prove nothing.
     assert!(totals.arrived * 2 > totals.messages && totals.deaths > 5 * totals.programs, "{totals:?}");
-    assert!(totals.resumptions > totals.programs && totals.in_doubt > 0 && totals.restarts > 1_000, "{totals:?}");
+    assert!(
+        totals.resumptions > totals.programs && totals.in_doubt > 0 && totals.restarts > 1_000,
+        "{totals:?}"
+    );
 }

@@ -741,3 +741,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_key_is_the_number_that_it_was_made_from() {
+    for number in [0, 1, 7, u64::MAX - 1] {
+        assert_eq!((Key::new(number).number(), u64::from(Key::from(number))), (number, number));
+    }
+}

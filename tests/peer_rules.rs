@@ -38,6 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (proptest::option::of(who()), bytes(), 0..4_u32, 0..4_u64).prop_map(
             |(of, token, attempt, received)| Step::EveHello { of, token, attempt, received }
         ),
+        1 => (0..30_000_u64).prop_map(Step::Restart),
         2 => (any::<u8>(), prop_oneof![0..4_u64, any::<u64>()], bytes())
             .prop_map(|(what, number, data)| Step::EveSays { what, number, data }),
         4 => (1..20_000_u64).prop_map(Step::Pass),
@@ -46,7 +47,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(sessions::proptest_config("proptest-regressions/peer_rules.txt", 300))]
+    #![proptest_config(sessions::proptest_config("proptest-regressions/peer_rules.txt", 150))]
 
     /// No panic; draining ends; after a tick and a drain the deadline is later; bounds are kept; nothing is lost without being told,
     /// nothing comes twice or out of order, and what is said of a message is true.

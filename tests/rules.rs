@@ -8,7 +8,7 @@ use everlink::link::{Event, Input, Link, State};
 use everlink::outbox::{Kind, Message};
 use everlink::time::Instant;
 use harness::books::Books;
-use harness::random::{configs, histories};
+use harness::random::{configs, histories, native_configs, native_histories};
 use harness::{Door, Script, at, epoch, ms, proptest_config};
 use proptest::prelude::*;
 
@@ -32,6 +32,31 @@ proptest! {
             books.apply(step);
         }
         books.wind_up();
+    }
+
+    /// The same on the native wire, whatever a server says on it.
+    #[test]
+    fn no_history_on_the_native_wire_breaks_a_rule(
+        config in native_configs(), seed: u64, history in native_histories(80)
+    ) {
+        let mut books = books(config, seed);
+        for step in &history {
+            books.apply(step);
+        }
+        books.wind_up();
+    }
+
+    #[test]
+    fn the_same_seed_and_operations_give_the_same_answers_on_the_native_wire(
+        config in native_configs(), seed: u64, history in native_histories(60)
+    ) {
+        let (mut one, mut two) = (books(config.clone(), seed), books(config, seed));
+        for step in &history {
+            one.apply(step);
+            two.apply(step);
+        }
+        prop_assert_eq!(one.answers, two.answers);
+        prop_assert_eq!(one.link.report(one.now), two.link.report(two.now));
     }
 
     /// Same seed, same operations: the same answers at the same times.
@@ -184,6 +209,25 @@ proptest! {
         let script = |chatty| {
             let config = config.clone();
             let mut script = Script::with_seed(seed, |fresh| *fresh = config);
+            script.chatty = chatty;
+            live(&mut script, &weather);
+            script
+        };
+        let (sleeper, ticker) = (script(false), script(true));
+        prop_assert_eq!(sleeper.actions, ticker.actions);
+        prop_assert_eq!(sleeper.link.state(), ticker.link.state());
+    }
+}
+
+proptest! {
+    #![proptest_config(proptest_config(REGRESSIONS, 40))]
+
+    #[test]
+    fn idle_ticks_change_nothing_on_the_native_wire(config in native_configs(), seed: u64, weather in weather()) {
+        let script = |chatty| {
+            let config = config.clone();
+            let mut script = Script::with_seed(seed, |fresh| *fresh = config);
+            script.far = Some(harness::far::Far::default());
             script.chatty = chatty;
             live(&mut script, &weather);
             script

@@ -174,3 +174,93 @@ fn a_queue_that_a_damaged_header_makes_huge_takes_no_memory() {
     let _ = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
     assert_eq!(replay(&bytes).map(|replayed| replayed.records), Ok(0));
 }
+
+#[test]
+fn a_recorded_link_does_what_a_link_does() {
+    use everlink::link::{Epoch, Event, Input, Link};
+    use everlink::outbox::Message;
+    use everlink::trace::Traced;
+
+    let mut bytes = Vec::new();
+    let config = Config::default();
+    let recorder = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
+    let mut link = Traced::new(Link::<Vec<u8>>::new(config, 7).expect("it can work"), Some(recorder));
+    link.handle(at(0), Input::Start);
+    while let Next::Do(_) = link.poll() {}
+    let epoch = Epoch::new(1).expect("not zero");
+    link.handle(at(80), Input::Socket(epoch, Event::Opened));
+    while let Next::Do(_) = link.poll() {}
+    let send = |link: &mut Traced<_, _, _>, text: &str| {
+        link.send(at(90), Message::text(text.as_bytes().to_vec()), |_, _| ()).expect("there is room")
+    };
+    let back = send(&mut link, "taken back");
+    send(&mut link, "sent");
+    assert_eq!(link.cancel(back), Some(b"taken back".to_vec()));
+    assert_eq!(link.pull(epoch).map(|frame| frame.payload().to_vec()), Some(b"sent".to_vec()));
+    drop(link);
+    let replayed = replay(&bytes).expect("it is whole");
+    assert_eq!(replayed.records, Reader::new(&bytes).expect("it is whole").1.count() as u64);
+    assert_eq!(replayed.link.report(at(90)).counts.messages_sent, 1);
+}
+
+#[test]
+fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
+    use everlink::link::{Action, Event, Input, Link};
+    use everlink::outbox::Kind;
+    use everlink::trace::Traced;
+    use everlink::wire::Wire;
+    use everlink::wire::native::{Announced, Credentials, Envelope, Limits, Token, Welcome};
+
+    let config = Config { wire: Wire::Native(Limits::default()), ..Config::default() };
+    let mut bytes = Vec::new();
+    let recorder = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
+    let mut link = Traced::new(Link::<Vec<u8>>::new(config, 7).expect("it can work"), Some(recorder));
+    let announced = Announced { envelope: 2000, window: 8, window_bytes: 4096 };
+    let token = Token::new(b"first secret");
+    let frame = harness::far::bytes(&[
+        harness::far::text("in front"),
+        Envelope::Welcome(Welcome {
+            version: 1,
+            resumed: false,
+            received: 0,
+            from: 0,
+            announced,
+            session: 9,
+            token,
+        }),
+        harness::far::text("news"),
+        Envelope::Renewal {
+            token: Token::new(b"second secret"),
+            credentials: Credentials::new(b"third secret"),
+        },
+        harness::far::text("more"),
+    ]);
+    let welcome = &frame[harness::far::bytes(&[harness::far::text("in front")]).len()..];
+    link.set_credentials(Some(b"fourth secret".to_vec()));
+    link.handle(at(0), Input::Start);
+    let mut delivered = 0;
+    for millis in 0..9 {
+        while let Next::Do(action) = link.poll() {
+            if let Action::Flush { epoch } = action {
+                while link.pull(epoch).is_some() {}
+            }
+        }
+        let event = match millis {
+            1 => Event::Opened,
+            3 => Event::Frame { kind: Kind::Binary, data: welcome },
+            5 => Event::Frame { kind: Kind::Binary, data: &frame },
+            6 => Event::Closed(harness::closed(None)),
+            _ => Event::Ping,
+        };
+        delivered += link.handle(at(millis), Input::Socket(harness::epoch(1), event)).count();
+    }
+    drop(link);
+    assert_eq!(
+        delivered, 5,
+        "a session, two messages, credentials; and what is in front of a second welcome, which is refused"
+    );
+    let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+    assert!(!holds(b"secret"));
+    assert!(holds(b"news") && holds(b"more") && holds(b"in front"));
+    replay(&bytes).expect("zeros do as well");
+}

@@ -445,3 +445,53 @@ fn fields_are_as_postcard_writes_them() {
     let fields = postcard::to_slice(&u64::MAX, &mut buffer).unwrap();
     assert_eq!(&encode(&Envelope::Ack { received: u64::MAX })[2..], fields);
 }
+
+#[test]
+fn limits_that_cannot_work_name_their_field() {
+    let least = Limits { envelope: 1024, name: 1, ..Limits::default() };
+    assert_eq!(least.check(), Ok(()));
+    let refused = |limits: Limits| limits.check().unwrap_err().field;
+    assert_eq!(refused(Limits { envelope: 1023, ..least }), "wire.native.envelope");
+    assert_eq!(refused(Limits { name: 0, ..least }), "wire.native.name");
+}
+
+#[test]
+fn each_problem_has_its_code_and_an_error_its_words() {
+    for (problem, code) in [
+        (Problem::Truncated, 1002),
+        (Problem::Number, 1002),
+        (Problem::Value, 1002),
+        (Problem::Unknown { tag: 0x0c }, 1002),
+        (Problem::Text, 1007),
+        (Problem::Limit(Limit::Envelope), 1009),
+    ] {
+        assert_eq!(problem.code(), code, "{problem:?}");
+    }
+    let error = Reader::new(&[tag::PING, 9, 0], &Limits::default()).next().unwrap().unwrap_err();
+    assert_eq!(error.to_string(), format!("envelope at byte {}: cut off", error.at));
+}
+
+#[test]
+fn a_goodbye_says_how_long_to_stay_away_or_nothing() {
+    let goodbye = |retry_after| Goodbye { code: 1013, retry_after, attempt: 0, reason: "" }.retry_after();
+    assert_eq!(goodbye(0), None);
+    assert_eq!(goodbye(1), Some(core::time::Duration::from_millis(1)));
+    assert_eq!(goodbye(2_500), Some(core::time::Duration::from_millis(2_500)));
+}
+
+#[test]
+fn tokens_are_equal_only_if_every_byte_is() {
+    assert!(Token::new(b"").is_none() && !Token::new(b"x").is_none());
+    assert_eq!(Token::new(b"ab"), Token::new(b"ab"));
+    // The last differ by the same bits in both bytes.
+    for other in [&b"a"[..], b"abc", b"aa", b"bb", b"ba"] {
+        assert_ne!(Token::new(b"ab"), Token::new(other));
+    }
+}
+
+#[test]
+fn only_some_envelopes_count() {
+    assert!(Envelope::Message { kind: Kind::Text, data: b"x" }.counts());
+    assert!(!Envelope::Ping { nonce: 1 }.counts());
+    assert!(!Envelope::Ack { received: 1 }.counts());
+}

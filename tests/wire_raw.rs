@@ -170,3 +170,23 @@ proptest! {
         prop_assert_eq!(meets(Style::Websocket, Mode::Server, &bytes), DELIVERED);
     }
 }
+
+#[test]
+fn a_frame_is_as_long_as_its_head_and_payload() {
+    let mut script = Script::connected(|_| ());
+    let nonce = script.link.ping_frame(7);
+    assert_eq!((nonce.len(), nonce.head(), nonce.is_empty()), (4, &[0, 0, 0, 7][..], false));
+    for (payload, len) in [(&b""[..], 0), (b"x", 1), (b"hello", 5)] {
+        script.link.send(script.now, Message::binary(payload.to_vec()), |_, _| ()).expect("there is room");
+        let frame = script.link.pull(harness::epoch(1)).expect("it waits");
+        assert_eq!((frame.len(), frame.is_empty()), (len, len == 0));
+    }
+}
+
+#[test]
+fn a_pattern_is_shown_as_it_is_written() {
+    for text in ["text:hb", "hex:00ff", "hex:a5"] {
+        let pattern: Pattern = text.parse().expect("a pattern");
+        assert_eq!((format!("{pattern}"), format!("{pattern:?}")), (text.into(), text.into()));
+    }
+}

@@ -176,3 +176,11 @@ fn a_close_frame_may_cut_a_message_short() {
     encoder.write(part(true, false, b"a"), None, &mut out).unwrap();
     assert_eq!(encoder.write(Frame::close(None), None, &mut out), Ok(2));
 }
+
+#[test]
+fn errors_and_codes_are_shown() {
+    use everlink::ws::{Code, SendError};
+    assert_eq!(SendError::NoRoom(9).to_string(), "9 bytes of room are needed");
+    assert_eq!(SendError::Closed.to_string(), "a close frame was sent");
+    assert_eq!(Code::new(1001).map(|code| code.to_string()).as_deref(), Some("1001"));
+}

@@ -343,3 +343,13 @@ proptest! {
         prop_assert_eq!(accepted.protocol, chosen);
     }
 }
+
+#[test]
+fn errors_are_sentences_and_a_key_shows_its_text() {
+    let error = read("POST\r\n\r\n").unwrap_err();
+    assert_eq!(error.fault, Fault::StartLine);
+    assert!(error.to_string().contains("the first line is not HTTP"), "{error}");
+    assert_eq!(WriteError::NoRoom.to_string(), "there is not enough room");
+    let key = Key::new([0; 16]);
+    assert_eq!(format!("{key:?}"), "Key(\"AAAAAAAAAAAAAAAAAAAAAA==\")");
+}

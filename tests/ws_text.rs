@@ -152,3 +152,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_text_is_compared_and_shown_as_a_string() {
+    use everlink::ws::Text;
+    let (text, same, other) = (Text::from("caf\u{e9}"), Text::from("caf\u{e9}"), Text::from("cafe"));
+    assert!(text == same && text != other);
+    assert_eq!((format!("{text:>6}"), format!("{text:?}")), ("  caf\u{e9}".into(), "\"caf\u{e9}\"".into()));
+}

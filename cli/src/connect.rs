@@ -24,7 +24,7 @@ mod tally;
 
 use std::process::ExitCode;
 
-pub use arguments::Arguments;
+pub use arguments::{Arguments, Wire};
 use errput::complain;
 use settings::Settings;
 

@@ -35,6 +35,7 @@ use tokio::process::ChildStderr;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{sleep, timeout};
 
+use crate::connect::Wire;
 use crate::drawing;
 use crate::ledger::Ledger;
 use crate::signals::Signals;
@@ -75,6 +76,10 @@ pub struct Arguments {
     /// Only these faults, in this order
     #[arg(long, value_name = "FAULTS", value_enum, value_delimiter = ',', default_values_t = Fault::ALL)]
     faults: Vec<Fault>,
+
+    /// What client and server speak
+    #[arg(long, value_enum, value_name = "WIRE", default_value = "native")]
+    wire: Wire,
 
     /// Hold the client's connection instead of suspending its process; always so where there are no signals
     #[arg(long)]
@@ -133,12 +138,13 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if arguments.hold || !CAN_SUSPEND {
         faults.iter_mut().filter(|fault| **fault == Fault::Suspend).for_each(|fault| *fault = Fault::Hold);
     }
-    introduce(&screen, lines.len(), &faults);
+    let wire = arguments.wire;
+    introduce(&screen, lines.len(), &faults, wire);
 
     let (mut stage, seen) = Stage::open().await?;
     let observed = Observed(Arc::new(Mutex::new((Record::new(), screen))));
     let watching = tokio::spawn(watch(seen, observed.clone()));
-    let (client, stdin, stderr) = Client::start(&stage.url(), timings::flags())?;
+    let (client, stdin, stderr) = Client::start(&stage.url(), wire, timings::flags())?;
     let mut listening = tokio::spawn(listen(stderr, observed.clone()));
     let (stop, stopped) = oneshot::channel();
     let feeds = observed.clone();
@@ -177,15 +183,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let (record, screen) = &mut *observed.lock();
     screen.flush();
     let ledger = record.ledger();
-    conclude(screen, record, &ledger);
+    conclude(screen, record, &ledger, wire);
     picture.write(&record.timeline().svg())?;
     screen.text(format_args!("The picture is in {}", arguments.out.display()));
     healed?;
-    verdict(&end?, ended.is_some(), record, &ledger)
+    verdict(&end?, ended.is_some(), record, &ledger, wire)
 }
 
 /// The exit code of a run that has come to this end, or what is wrong with it.
-fn verdict(end: &End, ended: bool, record: &Record, ledger: &Ledger) -> anyhow::Result<ExitCode> {
+fn verdict(end: &End, ended: bool, record: &Record, ledger: &Ledger, wire: Wire) -> anyhow::Result<ExitCode> {
     let complaint = record.complaint().map(|words| format!(": {words}")).unwrap_or_default();
     match end {
         End::Played | End::OutOfTime => {}
@@ -204,6 +210,9 @@ fn verdict(end: &End, ended: bool, record: &Record, ledger: &Ledger) -> anyhow::
     }
     if unsettled > 0 {
         bail!("the client left {unsettled} messages unsettled");
+    }
+    if wire == Wire::Native && !ledger.is_exact() {
+        bail!("the native wire did not keep its promise: see the ledger");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -277,7 +286,7 @@ async fn watch(mut seen: mpsc::UnboundedReceiver<Seen>, observed: Observed) {
     }
 }
 
-fn introduce(screen: &Screen, lines: usize, faults: &[Fault]) {
+fn introduce(screen: &Screen, lines: usize, faults: &[Fault], wire: Wire) {
     if screen.is_quiet() {
         return;
     }
@@ -285,7 +294,8 @@ fn introduce(screen: &Screen, lines: usize, faults: &[Fault]) {
     screen.heading("everlink demo: one connection through its faults");
     screen.text(format_args!(
         "A client process sends a drawing ({lines} lines, again and again) through a relay to a server,\n\
-         all on 127.0.0.1. Meanwhile: {}.\n",
+         all on 127.0.0.1, on the {} wire. Meanwhile: {}.\n",
+        wire.name(),
         names.join(", ")
     ));
     screen.heading("The client's timings are shortened, so that all fits into a minute");
@@ -293,7 +303,7 @@ fn introduce(screen: &Screen, lines: usize, faults: &[Fault]) {
     screen.heading("What happens");
 }
 
-fn conclude(screen: &Screen, record: &Record, ledger: &Ledger) {
+fn conclude(screen: &Screen, record: &Record, ledger: &Ledger, wire: Wire) {
     screen.remark("");
     screen.heading("What the client says became of every line, and what the server received");
     screen.text(ledger);
@@ -316,8 +326,19 @@ fn conclude(screen: &Screen, record: &Record, ledger: &Ledger) {
             "{lost} were written but never delivered: the connection was dead, and nobody had said so yet."
         ));
     }
-    let (wish, why) = (if lost > 0 { "do better" } else { "promise that" }, RAW);
-    screen.text(format_args!("A raw WebSocket cannot {wish}: {why}"));
+    match wire {
+        Wire::Raw => {
+            let wish = if lost > 0 { "do better" } else { "promise that" };
+            screen.text(format_args!("A raw WebSocket cannot {wish}: {RAW}"));
+        }
+        Wire::Native => screen.text(format_args!(
+            "Lost: {}. Twice: {}. Out of order: {}. In doubt: {}.\n{NATIVE}",
+            ledger.lost(),
+            ledger.extra_copies,
+            ledger.out_of_order,
+            ledger.in_doubt()
+        )),
+    }
 }
 
 const LEGEND: &str = "\
@@ -326,6 +347,9 @@ noticed:   from the beginning of the fault to the client's first word that somet
 recovered: from the end of the fault until the client is connected (not only degraded) and a
            line that it accepted since has reached the server
 ";
+const NATIVE: &str = "\
+Both ends count and acknowledge, and a session outlives its sockets.
+To see what a raw WebSocket does in the same network: everlink demo --wire raw";
 const RAW: &str = "\
 it has no acknowledgements, so the client knows what was written,
 not what arrived, and sending again what may have arrived would make doubles.";

@@ -230,6 +230,25 @@ impl Ledger {
         self.of(Some(Outcome::Written)).never
     }
 
+    /// Not received, though the client does not say that it was never sent.
+    #[must_use]
+    pub fn lost(&self) -> usize {
+        let sent = self.counts.iter().filter(|(outcome, _)| may_be_sent(*outcome));
+        sent.map(|(_, count)| count.never).sum()
+    }
+
+    /// Of these the client does not know whether they were received.
+    #[must_use]
+    pub fn in_doubt(&self) -> usize {
+        self.of(Some(Outcome::InDoubt)).accepted
+    }
+
+    /// Whether everything that was sent was received exactly once and in order, and the client knows it.
+    #[must_use]
+    pub fn is_exact(&self) -> bool {
+        self.lost() == 0 && self.in_doubt() == 0 && self.extra_copies == 0 && self.out_of_order == 0
+    }
+
     /// Whether the client told the truth: nothing that it calls never sent was received, nothing that it calls
     /// acknowledged is missing, and the server received nothing else.
     #[must_use]

@@ -21,6 +21,9 @@
 //! The heartbeat goes in rounds: in every round a client that showed no life since the round before is terminated, the others
 //! are pinged; so a dead client is dropped after one to two intervals. Any frame that comes in is a sign of life.
 //!
+//! A client that offers the sub-protocol of the native wire gets that: a session that outlives its sockets, in which nothing
+//! is lost and nothing comes twice. All others get a plain WebSocket, on the same port; messages are handed from either to either.
+//!
 //! Everything is bounded. In the modes that hand a message to several clients, a client whose outgoing queue is full is
 //! closed with 1013 and loses what waits for it; an echo is read only as fast as its answers are taken. What a client
 //! sends can end its own connection, never another's.
@@ -28,6 +31,7 @@
 pub mod command;
 mod connection;
 mod message;
+mod native;
 mod queue;
 mod room;
 
@@ -36,6 +40,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use everlink_tokio::Kind;
+use everlink_tokio::server::Stop;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -145,6 +151,15 @@ pub enum Payload {
     Binary(Vec<u8>),
 }
 
+impl Payload {
+    fn of(kind: Kind, data: &[u8]) -> Payload {
+        match kind {
+            Kind::Text => Payload::Text(String::from_utf8_lossy(data).into_owned()),
+            Kind::Binary => Payload::Binary(data.to_vec()),
+        }
+    }
+}
+
 /// What a server observed. Clients are numbered from 1 in the order in which their sockets came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerEvent {
@@ -171,19 +186,46 @@ pub enum ServerEvent {
         /// The message.
         payload: Payload,
     },
+    /// A session of the native wire began. Sessions have numbers of their own, from 1.
+    SessionBegan {
+        /// Its number.
+        session: u64,
+    },
+    /// A message came in on the native wire: once and in order, whatever became of sockets. It is reported before anyone gets it.
+    Delivered {
+        /// The number of the session.
+        session: u64,
+        /// When the server took it.
+        at: Instant,
+        /// The message.
+        payload: Payload,
+    },
+    /// A session is over: nobody came back to it in time, or the server stops.
+    SessionEnded {
+        /// Its number.
+        session: u64,
+    },
     /// A connection ended.
     Disconnected {
         /// The number of the client.
         client: u64,
-        /// The close code: the server's where it closed, else the client's; 1005 for a close frame without one, 1006 where
-        /// no close frame came.
+        /// The close code: the server's where it closed, else the client's; 1005 for a close frame without one and on the native wire, 1006
+        /// where no close frame came.
         code: u16,
     },
 }
 
-/// How a server ends.
+/// What a server is to do.
 #[derive(Debug)]
 enum Order {
+    Vanish(oneshot::Sender<()>),
+    Return(TcpListener),
+    End(End),
+}
+
+/// How a server ends.
+#[derive(Debug)]
+enum End {
     Stop(u16),
     Kill,
 }
@@ -192,7 +234,7 @@ enum Order {
 #[derive(Debug)]
 pub struct Server {
     local_addr: SocketAddr,
-    order: oneshot::Sender<Order>,
+    order: mpsc::Sender<Order>,
     task: JoinHandle<()>,
 }
 
@@ -210,8 +252,10 @@ impl Server {
         options.check()?;
         let local_addr = listener.local_addr()?;
         let (events, observer) = mpsc::channel(EVENTS);
-        let (order, orders) = oneshot::channel();
-        let task = tokio::spawn(accept(listener, Room::new(options), events, orders));
+        let (order, orders) = mpsc::channel(1);
+        let room = Room::new(options);
+        let native = native::host(&room, events.clone()).map_err(io::Error::other)?;
+        let task = tokio::spawn(accept(listener, room, Arc::new(native), events, orders));
         Ok((Server { local_addr, order, task }, observer))
     }
 
@@ -224,14 +268,27 @@ impl Server {
     /// Stops listening, closes all clients with `code` (after what waits for them), reads on until they have answered or
     /// the close timeout has passed. Nothing is left when this returns, and the port is free.
     pub async fn stop(self, code: u16) {
-        let _ = self.order.send(Order::Stop(code));
+        let _ = self.order.send(Order::End(End::Stop(code))).await;
         let _ = self.task.await;
+    }
+
+    /// Drops all sockets without a word and stops listening, but keeps what it knows: the sessions of the native wire. The port
+    /// is free when this returns.
+    pub async fn vanish(&self) {
+        let (done, vanished) = oneshot::channel();
+        let _ = self.order.send(Order::Vanish(done)).await;
+        let _ = vanished.await;
+    }
+
+    /// Listens again, here.
+    pub async fn come_back(&self, listener: TcpListener) {
+        let _ = self.order.send(Order::Return(listener)).await;
     }
 
     /// Drops everything without a word, as a crash does. Nothing is left when this returns, and the port is free; clients
     /// of which there was no [`ServerEvent::Disconnected`] get none.
     pub async fn kill(self) {
-        let _ = self.order.send(Order::Kill);
+        let _ = self.order.send(Order::End(End::Kill)).await;
         let _ = self.task.await;
     }
 }
@@ -240,18 +297,30 @@ impl Server {
 async fn accept(
     listener: TcpListener,
     room: Arc<Room>,
+    native: Arc<Option<native::Host>>,
     events: mpsc::Sender<ServerEvent>,
-    mut orders: oneshot::Receiver<Order>,
+    mut orders: mpsc::Receiver<Order>,
 ) {
     let options = room.options();
+    let mut listener = Some(listener);
     let mut connections = JoinSet::new();
     let mut rounds = time::interval_at(time::Instant::now() + options.interval, options.interval);
     // After a late round a whole interval passes: late rounds never come in a burst.
     rounds.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut last_id = 0;
-    let order = loop {
+    let end = loop {
         tokio::select! {
-            order = &mut orders => break order.unwrap_or(Order::Kill),
+            order = orders.recv() => match order {
+                Some(Order::Vanish(done)) => {
+                    listener = None;
+                    connections.shutdown().await;
+                    room.forget_all();
+                    let _ = done.send(());
+                }
+                Some(Order::Return(at)) => listener = Some(at),
+                Some(Order::End(end)) => break end,
+                None => break End::Kill,
+            },
             due = rounds.tick() => {
                 // A late round proves nothing: where this process was suspended, the answers are still to be read.
                 if due.elapsed() < options.interval / 2 {
@@ -259,28 +328,35 @@ async fn accept(
                 }
             }
             Some(_) = connections.join_next() => {}
-            socket = next_socket(&listener) => {
+            socket = next_socket(listener.as_ref()) => {
                 if connections.len() < options.max_connections.saturating_add(WAITING_ROOM) {
                     last_id += 1;
-                    connections.spawn(connection::serve(socket, last_id, Arc::clone(&room), events.clone()));
+                    connections.spawn(connection::serve(socket, last_id, Arc::clone(&room), Arc::clone(&native), events.clone()));
                 }
             }
         }
     };
     drop(listener);
-    match order {
-        Order::Stop(code) => {
+    match end {
+        End::Stop(code) => {
             room.stop(code);
             let all = async { while connections.join_next().await.is_some() {} };
-            let _ = time::timeout(options.close_timeout.saturating_add(GRACE), all).await;
+            let sessions = async {
+                if let Some(host) = native.as_ref() {
+                    host.stop(Stop { code, ..Stop::default() }).await;
+                }
+            };
+            let both = async { tokio::join!(all, sessions) };
+            let _ = time::timeout(options.close_timeout.saturating_add(GRACE), both).await;
         }
-        Order::Kill => {}
+        End::Kill => {}
     }
     connections.shutdown().await;
 }
 
 /// The next socket. An error (a connection that is already gone, no descriptors left) passes: try again, but not at once.
-async fn next_socket(listener: &TcpListener) -> TcpStream {
+async fn next_socket(listener: Option<&TcpListener>) -> TcpStream {
+    let Some(listener) = listener else { return std::future::pending().await };
     loop {
         match listener.accept().await {
             Ok((socket, _)) => return socket,

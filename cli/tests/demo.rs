@@ -113,10 +113,10 @@ async fn a_run_ends_with_a_true_ledger_and_a_picture() {
 }
 
 #[tokio::test]
-async fn what_is_sent_into_a_black_hole_is_in_the_ledger() {
+async fn on_the_raw_wire_what_is_sent_into_a_black_hole_is_lost_and_in_the_ledger() {
     let directory = directory("black-hole");
     fs::write(directory.join("lines"), "one & \"two\"\nthree <four>\n").unwrap();
-    let output = run(&directory, "--faults black-hole --quiet --input lines --out hole.svg").await;
+    let output = run(&directory, "--wire raw --faults black-hole --quiet --input lines --out hole.svg").await;
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{shown}\n{}", text(&output.stderr));
     check_ledger(&shown);
@@ -126,13 +126,15 @@ async fn what_is_sent_into_a_black_hole_is_in_the_ledger() {
 }
 
 #[tokio::test]
-async fn all_five_faults_take_less_than_a_minute() {
+async fn on_the_native_wire_all_five_faults_lose_nothing_in_less_than_a_minute() {
     let begun = Instant::now();
     let output = run(&directory("all"), "--quiet").await;
     let shown = text(&output.stdout);
     assert!(output.status.success(), "{shown}\n{}", text(&output.stderr));
     assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     check_ledger(&shown);
+    assert!(shown.contains("Lost: 0. Twice: 0. Out of order: 0. In doubt: 0."), "{shown}");
+    assert_eq!(row(&shown, "acknowledged  ")[0], row(&shown, "accepted in all")[0], "{shown}");
     let suspended = if cfg!(unix) { "suspended process  " } else { "held driver  " };
     for name in ["drop  ", "server restart  ", "slow network  ", "silent black hole  ", suspended] {
         let times = row(&shown, name);

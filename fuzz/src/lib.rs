@@ -21,6 +21,7 @@ mod memory;
 mod native;
 mod outbox;
 mod peer_ops;
+mod restore;
 mod serial;
 pub mod sessions;
 mod trace;
@@ -37,6 +38,7 @@ pub use link_ops::link_ops;
 pub use native::native;
 pub use outbox::outbox;
 pub use peer_ops::peer_ops;
+pub use restore::restore;
 pub use serial::serial;
 pub use trace::trace;
 pub use wire::wire;
@@ -50,13 +52,14 @@ pub use ws_tungstenite::ws_tungstenite;
 pub type Body = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Body); 14] = [
+pub const TARGETS: [(&str, Body); 15] = [
     ("config", config),
     ("json", json),
     ("link_ops", link_ops),
     ("native", native),
     ("outbox", outbox),
     ("peer_ops", peer_ops),
+    ("restore", restore),
     ("serial", serial),
     ("trace", trace),
     ("wire", wire),

@@ -59,6 +59,7 @@ enum Move {
     Says(u8, u64, Vec<u8>),
     Pass(u16),
     PassLong(u16),
+    Restart(u16),
     Back(u16),
 }
 
@@ -100,6 +101,7 @@ impl Move {
             Move::Says(what, number, data) => Step::EveSays { what, number, data },
             Move::Pass(millis) => Step::Pass(u64::from(millis % 512) + 1),
             Move::PassLong(millis) => Step::Pass(u64::from(millis) + 1),
+            Move::Restart(away) => Step::Restart(away.into()),
             Move::Back(millis) => Step::Back(millis.into()),
         }
     }

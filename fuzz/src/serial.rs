@@ -161,7 +161,7 @@ fn unstuffed(mut packet: &[u8], room: usize) -> Result<(u8, u16, Vec<u8>), Damag
 
 fn crc32(bytes: &[u8]) -> u32 {
     let rest = bytes.iter().fold(u32::MAX, |rest, byte| {
-        (0..8).fold(rest ^ u32::from(*byte), |rest, _| rest >> 1 ^ (rest & 1) * 0xEDB8_8320)
+        (0..8).fold(rest ^ u32::from(*byte), |rest, _| (rest >> 1) ^ ((rest & 1) * 0xEDB8_8320))
     });
     !rest
 }

@@ -2,9 +2,11 @@
 //!
 //! The differences that are deliberate, with the section of RFC 6455:
 //!
-//! - 5.2: a length in more bytes than it needs is refused here, and read there.
+//! - 5.2: a length in more bytes than it needs is refused here, and read there; so is that of a control frame, which is never
+//!   more than one byte.
 //! - 7.1.7, 8.1: what is wrong is refused here at the first byte that shows it, there when the frame is complete.
-//! - 7.4: where the code and the reason of a close frame are both wrong, the code is told here, the reason there.
+//! - 7.4.1: where two things in one frame are wrong, the first of them is told here; there, a length beyond the limit before the
+//!   rest of the head, and a reason that is not UTF-8 before a code that is not for the wire.
 //! - 7.4.2: close code 1014, which was registered later, is taken here, and refused there.
 
 use everlink::ws::{Decoder, Limits, Role, Violation};
@@ -28,7 +30,8 @@ pub fn ws_tungstenite(data: &[u8]) {
     let (seen, error) = decode(Decoder::new(role, limits), wire, &[0, wire.len()], None);
     let (others, answer) = other(wire, role, FRAME, MESSAGE);
     if let Some(error) = error
-        && (error.violation == Violation::LongLength || answer.is_none() && ends_inside_a_frame(wire))
+        && (matches!(error.violation, Violation::LongLength | Violation::LongControl)
+            || answer.is_none() && ends_inside_a_frame(wire))
     {
         assert!(others.starts_with(&seen), "{error:?}: {seen:?} {others:?}");
         return;

@@ -3,36 +3,43 @@
 use super::config::Sessions as Config;
 use super::principal::Principal;
 use super::secret::Secret;
-use crate::time::Instant;
+use crate::time::{Instant, micros};
 
-/// A secret, and since when it is good.
+/// A secret, and until when it is good.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Pass {
-    pub(super) secret: Secret,
+pub(crate) struct Pass {
+    pub(crate) secret: Secret,
     /// `None` if it is good for nothing.
-    pub(super) issued: Option<Instant>,
+    pub(crate) until: Option<Instant>,
 }
 
 impl Pass {
-    const NONE: Pass = Pass { secret: Secret::new([0; Secret::LEN]), issued: None };
+    pub(crate) const NONE: Pass = Pass { secret: Secret::new([0; Secret::LEN]), until: None };
 
-    pub(super) const fn new(secret: Secret, now: Instant) -> Pass {
-        Pass { secret, issued: Some(now) }
+    /// A new one.
+    pub(super) fn new(config: &Config, now: Instant, secret: Secret) -> Pass {
+        Pass { secret, until: Some(now + config.token_life) }
     }
 
-    fn is_good(&self, config: &Config, now: Instant) -> bool {
-        self.issued.is_some_and(|issued| now < issued + config.token_life)
+    fn is_good(&self, now: Instant) -> bool {
+        self.until.is_some_and(|until| now < until)
+    }
+
+    /// When it has reached half of its life.
+    pub(super) fn half(&self, config: &Config) -> Option<Instant> {
+        let half = micros(config.token_life / 2);
+        Some(Instant::from_micros(self.until?.micros().saturating_sub(half)))
     }
 }
 
 /// What is known of who may resume a session.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Lock {
-    pub(super) principal: Principal,
+pub(crate) struct Lock {
+    pub(crate) principal: Principal,
     /// What the client is known to have.
-    current: Pass,
+    pub(crate) current: Pass,
     /// What it was given, or is to be given, and has not used yet.
-    next: Pass,
+    pub(crate) next: Pass,
 }
 
 impl Lock {
@@ -49,20 +56,20 @@ impl Lock {
     }
 
     /// Both secrets are compared, and to their ends, whatever is wrong: the time that it takes tells nothing.
-    pub(super) fn opens(&self, config: &Config, now: Instant, principal: Principal, secret: &Secret) -> bool {
-        let current = self.current.secret.equals(secret) & self.current.is_good(config, now);
-        let next = self.next.secret.equals(secret) & self.next.is_good(config, now);
+    pub(super) fn opens(&self, now: Instant, principal: Principal, secret: &Secret) -> bool {
+        let current = self.current.secret.equals(secret) & self.current.is_good(now);
+        let next = self.next.secret.equals(secret) & self.next.is_good(now);
         (current | next) & (self.principal == principal)
     }
 
     /// The pass that was made last.
     pub(super) const fn latest(&self) -> &Pass {
-        if self.next.issued.is_some() { &self.next } else { &self.current }
+        if self.next.until.is_some() { &self.next } else { &self.current }
     }
 
     /// A client has shown this secret. If it is the next one, the current one is good no more.
     pub(super) fn used(&mut self, secret: &Secret) {
-        if self.next.issued.is_some() && self.next.secret.equals(secret) {
+        if self.next.until.is_some() && self.next.secret.equals(secret) {
             *self = Lock::new(self.principal, self.next);
         }
     }

@@ -51,6 +51,7 @@ mod table;
 use core::time::Duration;
 
 pub use config::{Config, Sessions as SessionsConfig};
+pub(crate) use lock::{Lock, Pass};
 pub use principal::{Full, Principal};
 pub use secret::Secret;
 pub use table::{Seat, Seats, SessionId, Storage, Table, TokenBytes};
@@ -166,13 +167,8 @@ pub struct Arrival {
 
 impl Arrival {
     /// The session of its token in this table, if the token is good and the client the one that it was given to.
-    pub fn find<V, T: Seats<V>>(
-        &self,
-        table: &Table<V, T>,
-        config: &SessionsConfig,
-        now: Instant,
-    ) -> Option<SessionId> {
-        table.find(config, now, self.principal, self.token()?.lend())
+    pub fn find<V, T: Seats<V>>(&self, table: &Table<V, T>, now: Instant) -> Option<SessionId> {
+        table.find(now, self.principal, self.token()?.lend())
     }
 
     /// The token that it has shown; `None` if that is none that this crate ever made.

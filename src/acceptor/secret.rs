@@ -27,6 +27,11 @@ impl Secret {
         Secret(bytes)
     }
 
+    /// Its bytes, to be stored.
+    pub(crate) const fn reveal(&self) -> &[u8; Secret::LEN] {
+        &self.0
+    }
+
     /// Takes as long for secrets that differ in the first byte as for equal ones.
     pub(super) fn equals(&self, other: &Secret) -> bool {
         Token::new(&self.0) == Token::new(&other.0)

@@ -18,12 +18,14 @@ use super::config::Sessions as Config;
 use super::lock::{Lock, Pass};
 use super::principal::Principal;
 use super::secret::{Secret, Ticket};
+use crate::rng::Rng;
 use crate::time::Instant;
 
 /// No seat.
 pub(super) const NIL: u32 = u32::MAX;
 
-/// Names a session of one table, for as long as the table lives: a seat is used again, its name is not. No secret.
+/// Names a session of one table, for as long as the table lives: a seat is used again, its name is not. Nor by another table, if
+/// that has another seed (but for one in four billion). No secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -37,6 +39,10 @@ impl SessionId {
     #[must_use]
     pub const fn number(self) -> u64 {
         (self.generation as u64) << 32 | self.seat as u64
+    }
+
+    pub(crate) const fn from_number(number: u64) -> SessionId {
+        SessionId { seat: number as u32, generation: (number >> 32) as u32 }
     }
 
     /// The seat that it has: no two sessions of one table have the same at the same time.
@@ -121,8 +127,8 @@ pub type Storage<V> = PhantomData<V>;
 /// let token = table.token(id).unwrap();
 /// table.detach(now, id); // the socket died
 ///
-/// assert_eq!(table.find(&config, now, bob, token.lend()), None);
-/// assert_eq!(table.find(&config, now, ann, token.lend()), Some(id));
+/// assert_eq!(table.find(now, bob, token.lend()), None);
+/// assert_eq!(table.find(now, ann, token.lend()), Some(id));
 /// assert_eq!(table.get(id), Some(&"a session"));
 /// ```
 #[derive(Debug)]
@@ -134,6 +140,8 @@ pub struct Table<V, T = Storage<V>> {
     free: u32,
     /// Seats from here on never had anybody.
     fresh: u32,
+    /// Seats were taken that may be among the free ones.
+    unlinked: bool,
     pub(super) occupied: u32,
     pub(super) detached: u32,
     /// The one that was detached last; the one after it in the ring has been so for longest.
@@ -178,7 +186,17 @@ impl<V, T: Seats<V>> Table<V, T> {
     #[must_use]
     pub fn new(seats: T, seed: u64) -> Table<V, T> {
         let value = PhantomData;
-        Table { seats, seed, free: NIL, fresh: 0, occupied: 0, detached: 0, tail: NIL, value }
+        Table {
+            seats,
+            seed,
+            free: NIL,
+            fresh: 0,
+            unlinked: false,
+            occupied: 0,
+            detached: 0,
+            tail: NIL,
+            value,
+        }
     }
 
     /// How many seats there are.
@@ -211,7 +229,6 @@ impl<V, T: Seats<V>> Table<V, T> {
     #[must_use]
     pub fn find(
         &self,
-        config: &Config,
         now: Instant,
         principal: Principal,
         token: crate::wire::native::Token<'_>,
@@ -222,7 +239,7 @@ impl<V, T: Seats<V>> Table<V, T> {
             None => (&Lock::OPEN_TO_NOBODY, 0),
         };
         let id = SessionId { seat: ticket.seat, generation };
-        lock.opens(config, now, principal, &ticket.secret).then_some(id)
+        lock.opens(now, principal, &ticket.secret).then_some(id)
     }
 
     /// The token of a session: the latest one.
@@ -275,13 +292,19 @@ impl<V, T: Seats<V>> Table<V, T> {
         value: impl FnOnce(SessionId) -> V,
     ) -> Option<SessionId> {
         let Ok(None) = self.crowds(config, principal) else { return None };
+        self.link_free();
         let reused = self.free != NIL;
         let index = if reused { self.free } else { self.fresh };
+        let seed = self.seed;
         let seat = self.seat_mut(index)?;
+        if seat.generation == 0 {
+            // Tables that follow each other in one server should not give the same names again.
+            seat.generation = (Rng::new(seed).bits() as u32).max(1);
+        }
         let next_free = seat.next;
         let id = SessionId { seat: index, generation: seat.generation };
         seat.value = Some(value(id));
-        seat.lock = Lock::new(principal, Pass::new(secret, now));
+        seat.lock = Lock::new(principal, Pass::new(config, now, secret));
         seat.stage = Stage::Attached;
         if reused {
             self.free = next_free;
@@ -291,6 +314,45 @@ impl<V, T: Seats<V>> Table<V, T> {
         self.occupied += 1;
         self.enlist(index, principal);
         Some(id)
+    }
+
+    /// Whether the seat of this session is free, and there is room for it.
+    pub(crate) fn has_free(&self, id: SessionId, config: &Config) -> bool {
+        self.occupied < config.count && self.seat(id.seat).is_some_and(|seat| seat.stage == Stage::Free)
+    }
+
+    /// A session as it was in a table before this one, on no socket: `None` if somebody has its seat, or there is none of that
+    /// number.
+    pub(crate) fn put_back(&mut self, now: Instant, id: SessionId, lock: Lock, value: V) -> Option<()> {
+        let seat = self.seat_mut(id.seat).filter(|seat| seat.stage == Stage::Free)?;
+        (seat.value, seat.lock, seat.generation) = (Some(value), lock, id.generation);
+        seat.stage = Stage::Attached;
+        self.fresh = self.fresh.max(id.seat + 1);
+        self.unlinked = true;
+        self.occupied += 1;
+        self.enlist(id.seat, lock.principal);
+        self.detach(now, id);
+        Some(())
+    }
+
+    /// Finds the free seats, if some were taken out of the order.
+    fn link_free(&mut self) {
+        if !core::mem::take(&mut self.unlinked) {
+            return;
+        }
+        self.free = NIL;
+        for index in (0..self.fresh).rev() {
+            let next = self.free;
+            if let Some(seat) = self.seat_mut(index).filter(|seat| seat.stage == Stage::Free) {
+                seat.next = next;
+                self.free = index;
+            }
+        }
+    }
+
+    /// Who may resume it.
+    pub(crate) fn lock(&self, id: SessionId) -> Option<&Lock> {
+        self.of(id).map(|seat| &seat.lock)
     }
 
     /// A hello with this token was accepted: the session is on a socket. If it was the latest token, older ones are good no more.
@@ -360,7 +422,7 @@ impl<V, T: Seats<V>> Table<V, T> {
     /// When the session should get another token.
     #[must_use]
     pub fn renewal(&self, config: &Config, id: SessionId) -> Option<Instant> {
-        Some(self.of(id)?.lock.latest().issued? + config.token_life / 2)
+        self.of(id)?.lock.latest().half(config)
     }
 
     /// Another token for a session, if one is [due](Table::renewal_due). The one before it stays good until this one was used, as
@@ -370,16 +432,22 @@ impl<V, T: Seats<V>> Table<V, T> {
             return false;
         }
         if let Some(seat) = self.of_mut(id) {
-            seat.lock.renew(Pass::new(secret, now));
+            seat.lock.renew(Pass::new(config, now, secret));
         }
         true
     }
 
     /// A new session has taken the seat of one that could not go on: no token of that is good any more, and it has another name.
-    pub fn replace(&mut self, now: Instant, id: SessionId, secret: Secret) -> Option<SessionId> {
+    pub fn replace(
+        &mut self,
+        config: &Config,
+        now: Instant,
+        id: SessionId,
+        secret: Secret,
+    ) -> Option<SessionId> {
         self.unlink(id);
         let seat = self.of_mut(id)?;
-        seat.lock = Lock::new(seat.lock.principal, Pass::new(secret, now));
+        seat.lock = Lock::new(seat.lock.principal, Pass::new(config, now, secret));
         seat.generation = seat.generation.wrapping_add(1);
         Some(SessionId { generation: seat.generation, ..id })
     }

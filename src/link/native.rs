@@ -12,6 +12,15 @@ use crate::time::Instant;
 use crate::wire::Wire;
 use crate::wire::native::{Envelope, Goodbye, VERSION, Welcome, code};
 
+/// How the reading of a frame goes on.
+enum Flow {
+    On,
+    /// Nothing more is read of it.
+    Last,
+    /// Nor was this envelope good.
+    Refused,
+}
+
 impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) const fn is_native(&self) -> bool {
         matches!(self.config.wire, Wire::Native(_))
@@ -68,8 +77,13 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             let step = reading.next(&cx, &mut core.session, attachment, self.arena);
             let Some(step) = step else { break };
             quiet = false;
-            if !self.step(epoch, &step) {
-                break;
+            match self.step(epoch, &step) {
+                Flow::On => {}
+                Flow::Last => break,
+                Flow::Refused => {
+                    reading.reject();
+                    break;
+                }
             }
         }
         let news = reading.news();
@@ -96,18 +110,26 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         core.attachment().is_some_and(|attachment| core.session.ack_is_due(&cx, attachment))
     }
 
-    /// What an envelope means that is not the session's; false if nothing more is read of the frame.
-    fn step(&mut self, epoch: Epoch, step: &Step<'_>) -> bool {
+    /// What an envelope means that is not the session's.
+    fn step(&mut self, epoch: Epoch, step: &Step<'_>) -> Flow {
         match step {
-            Step::Refused(code) => self.refuse(epoch, *code),
-            Step::Control(Envelope::Welcome(welcome)) => return self.welcomed(epoch, welcome),
-            Step::Control(Envelope::Goodbye(goodbye)) => self.told_goodbye(epoch, goodbye),
+            Step::Refused(code) => {
+                self.refuse(epoch, *code);
+                return Flow::Last;
+            }
+            Step::Control(Envelope::Welcome(welcome)) => {
+                return if self.welcomed(epoch, welcome) { Flow::On } else { Flow::Refused };
+            }
+            Step::Control(Envelope::Goodbye(goodbye)) => {
+                self.told_goodbye(epoch, goodbye);
+                return Flow::Last;
+            }
             Step::Control(envelope) => {
                 let now = self.core.now;
-                let Phase::Open(socket) = &mut self.core.phase else { return true };
+                let Phase::Open(socket) = &mut self.core.phase else { return Flow::On };
                 if socket.epoch != epoch {
                     // Before the welcome nothing else means anything.
-                    return true;
+                    return Flow::On;
                 }
                 match envelope {
                     Envelope::Ping { nonce } => {
@@ -132,10 +154,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                     | Envelope::Response { .. }
                     | Envelope::Error { .. } => {}
                 }
-                return true;
             }
         }
-        false
+        Flow::On
     }
 
     /// The answer to a hello: the session goes on, or a new one begins. False if it cannot be.

@@ -192,7 +192,8 @@ impl Core {
     /// time that this was not enough, or a path that is only slow would never get anything across.
     pub(super) fn ack_timeout(&self, config: &Config, socket: &Socket) -> Duration {
         let delivery = &config.delivery;
-        let once = socket.heartbeat.patience(&config.heartbeat) + delivery.ack_delay + delivery.ack_timeout;
+        let round_trip = socket.heartbeat.patience(&config.heartbeat);
+        let once = round_trip.saturating_add(delivery.ack_delay).saturating_add(delivery.ack_timeout);
         once.saturating_mul(1 << self.impatience.min(5))
     }
 

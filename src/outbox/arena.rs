@@ -119,6 +119,8 @@ pub struct Arena<P, S = Storage<P>> {
     free: u32,
     /// Slots from here on were never used, so that making an arena touches none of them.
     fresh: u32,
+    /// Slots were reserved that may be among the free ones.
+    unlinked: bool,
     available: u32,
     payload: PhantomData<P>,
 }
@@ -142,7 +144,8 @@ impl<P, S: Slots<P>> Arena<P, S> {
     /// An arena of these slots, of which it uses the first `u32::MAX - 1`.
     #[must_use]
     pub fn new(slots: S) -> Arena<P, S> {
-        let mut arena = Arena { slots, free: NIL, fresh: 0, available: 0, payload: PhantomData };
+        let mut arena =
+            Arena { slots, free: NIL, fresh: 0, unlinked: false, available: 0, payload: PhantomData };
         arena.available = arena.capacity();
         arena
     }
@@ -169,6 +172,7 @@ impl<P, S: Slots<P>> Arena<P, S> {
 
     /// Takes a free slot.
     pub(super) fn claim(&mut self, owner: u32) -> Option<u32> {
+        self.link_free();
         let reused = self.free;
         let index = if reused == NIL { self.fresh } else { reused };
         let capacity = self.capacity();
@@ -185,25 +189,38 @@ impl<P, S: Slots<P>> Arena<P, S> {
         Some(index)
     }
 
-    /// Takes this slot, in an arena from which nothing was claimed: before anything is, [`link_free`](Arena::link_free) is called.
+    /// Takes this slot, if it is free.
     pub(super) fn reserve(&mut self, index: u32, owner: u32) -> Option<()> {
         let capacity = self.capacity();
         let slot = self.slot_mut(index).filter(|slot| index < capacity && slot.stage == Stage::Free)?;
         slot.stage = Stage::Loose;
         slot.owner = owner;
         self.fresh = self.fresh.max(index.saturating_add(1));
+        self.unlinked = true;
         self.available = self.available.saturating_sub(1);
         Some(())
     }
 
-    /// Finds the free slots among those that were reserved.
-    pub(super) fn link_free(&mut self) {
+    /// Finds the free slots, if some were taken out of the order.
+    fn link_free(&mut self) {
+        if !core::mem::take(&mut self.unlinked) {
+            return;
+        }
         self.free = NIL;
         for index in (0..self.fresh).rev() {
             let next = self.free;
             if let Some(slot) = self.slot_mut(index).filter(|slot| slot.stage == Stage::Free) {
                 slot.place.next = next;
                 self.free = index;
+            }
+        }
+    }
+
+    /// Gives back what an owner has taken and put nowhere.
+    pub(super) fn vacate_loose(&mut self, owner: u32) {
+        for index in 0..self.fresh {
+            if self.slot(index).is_some_and(|slot| slot.stage == Stage::Loose && slot.owner == owner) {
+                self.vacate(index);
             }
         }
     }

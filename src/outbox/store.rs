@@ -54,8 +54,8 @@ impl Outbox {
         ring.walk(arena).for_each(|index| save.number(index));
     }
 
-    /// The outbox that was saved, in an arena that nothing was ever claimed from; what was due has `away` less time left.
-    /// `None` if the bytes make none, or the arena has too few slots.
+    /// The outbox that was saved; what was due has `away` less time left. `None`, and nothing is kept, if the bytes make none, or
+    /// the arena has not all of its slots.
     pub(crate) fn load<P: for<'a> From<&'a [u8]>, S: Slots<P>>(
         salt: u32,
         arena: &mut Arena<P, S>,
@@ -63,7 +63,25 @@ impl Outbox {
         away: Duration,
         load: &mut Load<'_>,
     ) -> Option<Outbox> {
-        let mut outbox = Outbox { sequence: load.long()?, ..Outbox::new(salt) };
+        let mut outbox = Outbox::new(salt);
+        if outbox.fill(arena, now, away, load).is_none() {
+            outbox.release(arena);
+            arena.vacate_loose(salt);
+            return None;
+        }
+        Some(outbox)
+    }
+
+    fn fill<P: for<'a> From<&'a [u8]>, S: Slots<P>>(
+        &mut self,
+        arena: &mut Arena<P, S>,
+        now: Instant,
+        away: Duration,
+        load: &mut Load<'_>,
+    ) -> Option<()> {
+        let salt = self.salt;
+        let outbox = self;
+        outbox.sequence = load.long()?;
         for priority in Priority::ALL {
             for _ in 0..load.number()? {
                 let index = load.number()?;
@@ -107,8 +125,7 @@ impl Outbox {
             outbox.settled.insert(arena, index, None);
         }
         outbox.rewind(arena);
-        arena.link_free();
-        Some(outbox)
+        Some(())
     }
 
     /// Settles as in doubt what is queued and was accepted up to this one: it may have been sent by a copy of this outbox that

@@ -29,6 +29,9 @@ impl Core {
 #[derive(Debug)]
 pub(super) enum Socket {
     None,
+    /// None since the state was restored, which may be older than what was sent: up to this message, lower half first. (An
+    /// aligned number would leave no room.)
+    Restored([u32; 2]),
     Open(Open),
     /// It is the session's no more, and the adapter is to be told.
     Released {
@@ -42,6 +45,18 @@ pub(super) enum Socket {
 }
 
 impl Socket {
+    pub(super) const fn restored(sequence: u64) -> Socket {
+        Socket::Restored([sequence as u32, (sequence >> 32) as u32])
+    }
+
+    /// The last message that may have been sent by a process that lived on after the state was stored.
+    pub(super) const fn doubtful(&self) -> Option<u64> {
+        match self {
+            Socket::Restored([low, high]) => Some((*high as u64) << 32 | *low as u64),
+            Socket::None | Socket::Open(_) | Socket::Released { .. } => None,
+        }
+    }
+
     /// A socket that was let go, and how; `counts` are those of its session, as long as that is on no other socket.
     pub(super) fn released(&self, counts: Option<&delivery::Counts>) -> Option<(Epoch, Parting)> {
         match self {
@@ -49,7 +64,7 @@ impl Socket {
                 let received = counts.filter(|_| *ack).map(delivery::Counts::received);
                 Some((*epoch, parted.parting(received)))
             }
-            Socket::None | Socket::Open(_) => None,
+            Socket::None | Socket::Restored(_) | Socket::Open(_) => None,
         }
     }
 }

@@ -80,7 +80,7 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
     fn open(&mut self, epoch: Epoch) -> Option<&mut Open> {
         match &mut self.core.socket {
             Socket::Open(open) if open.epoch == epoch => Some(open),
-            Socket::Open(_) | Socket::Released { .. } | Socket::None => None,
+            Socket::Open(_) | Socket::Released { .. } | Socket::Restored(_) | Socket::None => None,
         }
     }
 

@@ -60,6 +60,7 @@ mod machine;
 mod outputs;
 mod sessions;
 mod stamp;
+mod store;
 
 use ::core::time::Duration;
 
@@ -73,6 +74,7 @@ use crate::acceptor::{Parting, Seats, SessionId};
 use crate::link::{Epoch, Event};
 use crate::outbox::{self, Message, MessageId, Refused, RefusedReason, Settlement, Slots};
 pub use crate::session::{Deliveries, Delivery};
+pub use crate::store::RestoreError;
 use crate::time::Instant;
 use crate::wire::Frame;
 use machine::{Fate, Machine};
@@ -265,7 +267,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     pub fn epoch(&self) -> Option<Epoch> {
         match &self.core()?.socket {
             Socket::Open(open) => Some(open.epoch),
-            Socket::None | Socket::Released { .. } => None,
+            Socket::None | Socket::Restored(_) | Socket::Released { .. } => None,
         }
     }
 

@@ -39,7 +39,7 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
                     return Some(Action::Flush { epoch });
                 }
             }
-            Socket::Released { .. } | Socket::None => {}
+            Socket::Released { .. } | Socket::Restored(_) | Socket::None => {}
         }
         self.core.session.outbox.next_settlement(self.arena).map(Action::Settled)
     }

@@ -46,6 +46,8 @@ pub struct Counts {
     pub resumed: u64,
     /// That could not go on, and began anew in the same seat.
     pub restarted: u64,
+    /// That were restored from a stored state.
+    pub restored: u64,
     /// Hellos that came later than a newer one.
     pub overtaken: u64,
     /// Hellos for which there was no room.
@@ -133,8 +135,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     ) -> Option<Admitted> {
         self.pass(now);
         let arrival = acceptor.admit(principal)?;
-        let sessions = &self.config.acceptor.sessions;
-        let admitted = match arrival.find(&self.table, sessions, self.now) {
+        let admitted = match arrival.find(&self.table, self.now) {
             Some(id) => self.return_to(id, &arrival, secret),
             None => self.begin(&arrival, secret, told),
         };
@@ -170,6 +171,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
             }
             Err(Refusal::Impossible) => {
                 let attempt = arrival.greeting.attempt;
+                if let Some(sequence) = core.socket.doubtful() {
+                    core.session.outbox.doubt_queued(&mut self.arena, sequence);
+                }
                 core.session.offer(&mut self.arena, &config.delivery, attempt, None);
                 false
             }
@@ -179,7 +183,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         let superseded = match &old {
             Socket::Open(old) => Some((old.epoch, superseded(arrival.greeting.attempt))),
             Socket::Released { .. } => old.released(None),
-            Socket::None => None,
+            Socket::None | Socket::Restored(_) => None,
         };
         if resumed {
             self.counts.resumed += 1;
@@ -189,7 +193,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
             self.table.renew(&config.acceptor.sessions, now, id, secret);
         } else {
             self.counts.restarted += 1;
-            session = self.table.replace(now, id, secret).unwrap_or(id);
+            session = self.table.replace(&config.acceptor.sessions, now, id, secret).unwrap_or(id);
         }
         let replaced = (!resumed).then_some(id);
         Ok(Admitted { session, resumed, replaced, superseded })
@@ -347,7 +351,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         match &core.socket {
             Socket::Open(open) if open.epoch == epoch => None,
             Socket::Released { epoch: released, .. } if *released == epoch => None,
-            Socket::Open(_) | Socket::Released { .. } | Socket::None => {
+            Socket::Open(_) | Socket::Released { .. } | Socket::Restored(_) | Socket::None => {
                 Some(superseded(core.session.counts.attempt()))
             }
         }
@@ -359,20 +363,25 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         let Some(core) = self.table.get_mut(id) else { return };
         match (fate, &mut core.socket) {
             (Fate::Stays, Socket::Open(_)) => {}
-            (Fate::Stays, Socket::Released { .. } | Socket::None) => self.table.detach(now, id),
+            (Fate::Stays, Socket::Released { .. } | Socket::Restored(_) | Socket::None) => {
+                self.table.detach(now, id);
+            }
             (Fate::Over, Socket::Released { over, .. }) => {
                 // Who carries the socket is to find the session, and so why it ends.
                 *over = true;
                 self.table.detach(now, id);
                 self.table.shut(id);
             }
-            (Fate::Over, Socket::Open(_) | Socket::None) => self.table.retire(now, id),
+            (Fate::Over, Socket::Open(_) | Socket::Restored(_) | Socket::None) => self.table.retire(now, id),
         }
     }
 
     /// The session ends: what it still has is settled, and all of it given back.
     fn bury(&mut self, id: SessionId, mut told: impl FnMut(Told)) {
-        let Some(Core { mut session, .. }) = self.table.remove(id) else { return };
+        let Some(Core { mut session, socket }) = self.table.remove(id) else { return };
+        if let Some(sequence) = socket.doubtful() {
+            session.outbox.doubt_queued(&mut self.arena, sequence);
+        }
         session.outbox.doubt(&mut self.arena);
         session.outbox.stop(&mut self.arena);
         while let Some(settlement) = session.outbox.next_settlement(&mut self.arena) {
@@ -393,6 +402,7 @@ impl Counts {
         opened: 0,
         resumed: 0,
         restarted: 0,
+        restored: 0,
         overtaken: 0,
         refused: 0,
         evicted: 0,

@@ -31,6 +31,8 @@ pub(crate) struct Reading<'f, 'l> {
     role: Role,
     /// What was read and stands.
     good: usize,
+    /// What was read before the last step.
+    before: usize,
     news: News,
 }
 
@@ -49,7 +51,7 @@ pub(crate) struct News {
 
 impl<'f, 'l> Reading<'f, 'l> {
     pub(crate) fn new(frame: &'f [u8], limits: &'l Limits, role: Role) -> Reading<'f, 'l> {
-        Reading { reader: Reader::new(frame, limits), frame, role, good: 0, news: News::default() }
+        Reading { reader: Reader::new(frame, limits), frame, role, good: 0, before: 0, news: News::default() }
     }
 
     /// Reads on to what is for the machine, or to the end. `attachment` is `None` until the session is on this socket: then
@@ -102,6 +104,7 @@ impl<'f, 'l> Reading<'f, 'l> {
                 }
                 Item::Envelope(envelope) if envelope.counts() => Some(envelope.payload().len()),
                 Item::Envelope(envelope) => {
+                    self.before = self.good;
                     self.good = self.reader.byte();
                     return Some(Step::Control(envelope));
                 }
@@ -124,6 +127,11 @@ impl<'f, 'l> Reading<'f, 'l> {
             self.good = self.reader.byte();
         }
         None
+    }
+
+    /// The last step was not what the machine may take: it is not for the application either.
+    pub(crate) const fn reject(&mut self) {
+        self.good = self.before;
     }
 
     /// What was read so far has brought this.

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use everlink::backoff::Jitter;
+use everlink::delivery::InDoubt;
 use everlink::heartbeat::Mode;
 use everlink::link::{Candidate, Config, Failure};
 use everlink::outbox::{Kind, Policy, Priority};
@@ -11,6 +12,7 @@ use everlink::wire::raw::{self, Style};
 use proptest::prelude::*;
 
 use super::books::{Happening, Of, Step};
+use super::far::{bytes, text};
 
 fn durations() -> impl Strategy<Value = Duration> {
     prop_oneof![
@@ -121,6 +123,90 @@ pub fn histories(longest: usize) -> impl Strategy<Value = Vec<Step>> {
         steps.insert(0, Step::Start);
         steps
     })
+}
+
+/// Frames of the native wire, of which a good part is what a server might say.
+fn native_frames() -> impl Strategy<Value = Vec<u8>> {
+    use everlink::wire::native::{Announced, Credentials, Envelope, Goodbye, Health, Token, Welcome, code};
+    let announced = Announced { envelope: 1100, window: 4, window_bytes: 4000 };
+    let welcome = (any::<bool>(), 0..4_u64, 0..4_u64, any::<bool>()).prop_map(
+        move |(resumed, received, from, token)| {
+            let token = Token::new(if token { b"token" } else { b"" });
+            bytes(&[Envelope::Welcome(Welcome {
+                version: 1,
+                resumed,
+                received,
+                from,
+                announced,
+                session: 1,
+                token,
+            })])
+        },
+    );
+    let codes = proptest::sample::select(vec![
+        1000,
+        1001,
+        1009,
+        1012,
+        code::SUPERSEDED,
+        code::OVERTAKEN,
+        code::IMPOSSIBLE_COUNT,
+        code::EXPIRED,
+    ]);
+    let goodbye = (codes, 0..3_u32, 0..9_u32).prop_map(|(code, retry_after, attempt)| {
+        bytes(&[Envelope::Goodbye(Goodbye { code, retry_after, attempt, reason: "" })])
+    });
+    let one = prop_oneof![
+        6 => welcome,
+        5 => Just(bytes(&[text("news")])),
+        6 => (0..6_u64).prop_map(|received| bytes(&[Envelope::Ack { received }])),
+        2 => (0..6_u32).prop_map(|nonce| bytes(&[Envelope::Pong { nonce }])),
+        1 => any::<u32>().prop_map(|nonce| bytes(&[Envelope::Ping { nonce }])),
+        1 => goodbye,
+        1 => Just(bytes(&[Envelope::Renewal { token: Token::new(b"other"), credentials: Credentials::NONE }])),
+        1 => Just(bytes(&[Envelope::Health(Health { state: 1, queued: 2, latency: 3 })])),
+        1 => proptest::collection::vec(any::<u8>(), 0..20),
+    ];
+    proptest::collection::vec(one, 1..4).prop_map(|frames| frames.concat())
+}
+
+/// Histories in which frames of the native wire come, and sockets that are opened are welcome more often than not.
+pub fn native_histories(longest: usize) -> impl Strategy<Value = Vec<Step>> {
+    let step = prop_oneof![
+        4 => steps().prop_map(|step| vec![step]),
+        2 => (sockets(), native_frames())
+            .prop_map(|(of, data)| vec![Step::Socket(of, Happening::Frame(Kind::Binary, data))]),
+        1 => native_frames().prop_map(|data| {
+            let newest = |happening| Step::Socket(Of::Newest, happening);
+            vec![
+                Step::Deadline,
+                newest(Happening::Opened),
+                Step::Drain,
+                Step::Pull(Of::Newest, 3),
+                newest(Happening::Frame(Kind::Binary, data)),
+            ]
+        }),
+    ];
+    proptest::collection::vec(step, 1..longest).prop_map(|steps| {
+        let mut steps = steps.concat();
+        steps.insert(0, Step::Start);
+        steps
+    })
+}
+
+/// Configurations of the native wire that work, small enough for every bound to bite.
+pub fn native_configs() -> impl Strategy<Value = Config> {
+    (configs(), 1..5_u32, 1..200_u32, 0..3_u64, any::<[bool; 2]>()).prop_map(
+        |(mut config, window, window_bytes, ack_delay, [durable, resend])| {
+            config.wire = Wire::Native(Default::default());
+            config.delivery.window = window;
+            config.delivery.window_bytes = window_bytes;
+            config.delivery.ack_delay = Duration::from_millis(20 * ack_delay);
+            config.delivery.durable = durable;
+            config.delivery.in_doubt = if resend { InDoubt::Resend } else { InDoubt::Settle };
+            config
+        },
+    )
 }
 
 /// Configurations that work, small enough for every bound to bite.

@@ -130,14 +130,18 @@ pub fn other(bytes: &[u8], role: Role, frame: usize, message: usize) -> (Vec<See
     }
 }
 
-/// Whether our end answers this as well. A close frame whose code *and* reason are wrong is refused for its code, which comes
-/// first; the other implementation looks at the reason first.
+/// Whether our end answers this as well. Of two things that are wrong in one frame, ours tells the one that comes first; the
+/// other implementation looks at the length before the rest of the head, and at the reason of a close frame before its code.
 pub fn answers_alike(seen: &[Seen], error: Option<Error>, other: Option<u16>) -> bool {
     let own = match (error, seen.last()) {
         (Some(error), _) => Some(error.code().get()),
         (None, Some(Seen::Close(close))) => Some(close.as_ref().map_or(1005, |(code, _)| *code)),
         (None, _) => None,
     };
-    let twice_wrong = matches!(error, Some(Error { violation: Violation::CloseCode(_), .. }));
-    own == other || twice_wrong && other == Some(1007)
+    own == other
+        || error.is_some_and(|error| match other {
+            Some(1007) => matches!(error.violation, Violation::CloseCode(_)),
+            Some(1009) => error.code() == Code::PROTOCOL,
+            _ => false,
+        })
 }

@@ -46,10 +46,14 @@ pub struct Server {
 
 impl Server {
     pub fn new(change: impl FnOnce(&mut Config)) -> Server {
+        Server::with_seed(7, change)
+    }
+
+    fn with_seed(seed: u64, change: impl FnOnce(&mut Config)) -> Server {
         let mut config = Config::default();
         change(&mut config);
         Server {
-            sessions: Sessions::new(config, 7, 4096).unwrap(),
+            sessions: Sessions::new(config, seed, 4096).unwrap(),
             now: Instant::ORIGIN,
             connections: BTreeMap::new(),
             names: Vec::new(),
@@ -72,6 +76,38 @@ impl Server {
         let mut bytes = [0xA5; 16];
         bytes[..8].copy_from_slice(&self.secrets.to_le_bytes());
         Secret::new(bytes)
+    }
+
+    // The process.
+
+    /// The states of all sessions.
+    pub fn store(&mut self) -> Vec<Vec<u8>> {
+        let ids: Vec<_> = self.sessions.ids().collect();
+        let mut states = Vec::new();
+        for id in ids {
+            let mut state = Vec::new();
+            assert!(self.sessions.store(self.now, id, |part| state.extend_from_slice(part)));
+            states.push(state);
+        }
+        states
+    }
+
+    /// The process ends, and another one begins with these states, so much later; its clock begins anew.
+    pub fn reborn(self, change: impl FnOnce(&mut Config), states: &[Vec<u8>], away: Duration) -> Server {
+        let mut server = Server::with_seed(1_000 + self.secrets, change);
+        server.now = Instant::from_millis(17);
+        for state in states {
+            server.sessions.restore(server.now, state, away).unwrap();
+        }
+        Server {
+            names: self.names,
+            // Sockets of before are nobody's.
+            last_epoch: self.last_epoch,
+            secrets: self.secrets,
+            delivered: self.delivered,
+            settled: self.settled,
+            ..server
+        }
     }
 
     // Time.

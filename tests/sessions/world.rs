@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use everlink::link::{Epoch, Event};
 use everlink::outbox::{Kind, Message, MessageId, Outcome, Policy, Priority};
-use everlink::peer::{Input, Slow};
+use everlink::peer::{Config, Input, Slow};
 use everlink::time::Instant;
 use everlink::wire::native::{
     Channel, Credentials, Envelope, Form, Goodbye, Health, Hello, Request, Token, VERSION, code,
@@ -51,6 +51,8 @@ pub enum Step {
     Event(u32, u8),
     /// A socket that is no more, or never was, says something to a peer.
     Stale(usize, u32),
+    /// A planned restart: another process goes on with what was stored, after so long.
+    Restart(u64),
     /// Somebody else says hello, with a token of a client, or these bytes.
     EveHello {
         of: Option<usize>,
@@ -71,7 +73,22 @@ pub enum Step {
 
 pub const NAMES: [&str; 3] = ["ann", "bob", "anyone"];
 
+fn configure(config: &mut Config, policy: Policy, slow: Slow, window: u32) {
+    config.acceptor.sessions.count = 5;
+    config.acceptor.sessions.per_principal = 2;
+    config.acceptor.sessions.detached = 3;
+    config.acceptor.sessions.keep = Duration::from_secs(40);
+    config.acceptor.sessions.token_life = Duration::from_secs(90);
+    config.outbox.messages = 12;
+    config.outbox.age = Some(Duration::from_secs(20));
+    config.outbox.policy = policy;
+    config.delivery.window = window;
+    config.delivery.ack_after = 3;
+    config.slow = slow;
+}
+
 pub struct World {
+    configure: (Policy, Slow, u32),
     server: Server,
     clients: [Client; 3],
     sockets: [Option<u32>; 3],
@@ -86,20 +103,9 @@ pub struct World {
 
 impl World {
     pub fn new(policy: Policy, slow: Slow, window: u32) -> World {
-        let server = Server::new(|config| {
-            config.acceptor.sessions.count = 5;
-            config.acceptor.sessions.per_principal = 2;
-            config.acceptor.sessions.detached = 3;
-            config.acceptor.sessions.keep = Duration::from_secs(40);
-            config.acceptor.sessions.token_life = Duration::from_secs(90);
-            config.outbox.messages = 12;
-            config.outbox.age = Some(Duration::from_secs(20));
-            config.outbox.policy = policy;
-            config.delivery.window = window;
-            config.delivery.ack_after = 3;
-            config.slow = slow;
-        });
+        let server = Server::new(|config| configure(config, policy, slow, window));
         World {
+            configure: (policy, slow, window),
             server,
             clients: NAMES.map(Client::new),
             sockets: [None; 3],
@@ -257,6 +263,17 @@ impl World {
                     }
                 }
             }
+            Step::Restart(away) => {
+                self.apply(Step::PartAll);
+                self.apply(Step::Unblock);
+                let states = self.server.store();
+                let (policy, slow, window) = self.configure;
+                let change = |config: &mut Config| configure(config, policy, slow, window);
+                let server = core::mem::replace(&mut self.server, Server::new(change));
+                self.server = server.reborn(change, &states, Duration::from_millis(away));
+                (0..3).for_each(|who| self.leave(who));
+                (self.eve, self.delayed) = (None, Vec::new());
+            }
             Step::EveHello { of, token, attempt, received } => {
                 let stolen = of.map(|who| self.clients[who % 3].token.clone());
                 let hello = Envelope::Hello(Hello {
@@ -313,7 +330,7 @@ impl World {
             }
             let delivered: Vec<u32> = (self.server.delivered.iter())
                 .filter(|(name, _)| name == NAMES[who])
-                .map(|(_, data)| String::from_utf8_lossy(data).parse().unwrap())
+                .filter_map(|(_, data)| core::str::from_utf8(data).ok()?.parse().ok())
                 .collect();
             assert!(delivered.is_sorted_by(|a, b| a < b), "from {who} came {delivered:?}");
         }

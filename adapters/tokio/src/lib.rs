@@ -17,6 +17,9 @@
 //! # }
 //! ```
 //!
+//! With [`Wire::Native`](everlink::wire::Wire::Native) in its configuration, and a [server] at the other end that speaks it,
+//! nothing is lost and nothing comes twice, whatever becomes of sockets; with [`Options::state`], whatever becomes of the process.
+//!
 //! The task decides nothing: it tells the [link](everlink::link) what happened and does what it asks. Its loop is the one
 //! in the documentation of [`everlink`].
 

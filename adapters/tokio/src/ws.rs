@@ -33,10 +33,10 @@ use everlink::ws::{Code, SendError};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, timeout, timeout_at};
 
+pub use crate::pipe::Duplex;
 pub use everlink::stream::Event;
 
 use crate::open::open;
-use crate::pipe::Duplex;
 use crate::target::Target;
 use crate::{Failure, secret};
 

@@ -25,6 +25,10 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE")]
     pub(super) token_file: Option<PathBuf>,
 
+    /// What is spoken; by default what the file of --config says, else raw
+    #[arg(long, value_enum, value_name = "WIRE")]
+    pub(super) wire: Option<Wire>,
+
     /// A sub-protocol to offer, the preferred one first; may be repeated
     #[arg(long = "protocol", value_name = "NAME")]
     pub(super) protocols: Vec<String>,
@@ -91,6 +95,25 @@ pub struct Arguments {
 
     #[command(flatten)]
     pub(super) configuration: ConfigFlags,
+}
+
+/// What the bytes mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Wire {
+    /// Any WebSocket server: lines untouched, and nothing known of their arrival
+    Raw,
+    /// The other end is everlink, too: nothing lost, nothing twice. A server that does not select everlink.v1 is left
+    Native,
+}
+
+impl Wire {
+    /// As the configuration calls it.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Wire::Raw => "raw",
+            Wire::Native => "native",
+        }
+    }
 }
 
 /// What happens to a line for which there is no room.

@@ -8,6 +8,7 @@ use clap::builder::TypedValueParser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgMatches, Command, FromArgMatches};
 use everlink::link::Config;
+use everlink::wire::Wire;
 use toml::{Table, Value};
 
 use super::config_words::words;
@@ -26,6 +27,11 @@ pub(super) struct Leaf {
 pub(super) static LEAVES: LazyLock<Vec<Leaf>> = LazyLock::new(|| {
     let mut leaves = Vec::new();
     collect("", table_of(&Config::default()), &mut leaves);
+    // Each wire has numbers of its own; the default has those of one.
+    let native = Config { wire: Wire::Native(Default::default()), ..Config::default() };
+    if let Some(Value::Table(wire)) = table_of(&native).remove("wire") {
+        collect("wire", wire, &mut leaves);
+    }
     leaves.sort_by_key(|leaf| leaf.path.contains('.'));
     leaves
 });

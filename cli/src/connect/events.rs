@@ -30,6 +30,17 @@ pub(super) enum Event<'a> {
     Open {
         epoch: Epoch,
     },
+    Session {
+        epoch: Epoch,
+        resumed: bool,
+        number: u64,
+    },
+    Goodbye {
+        epoch: Epoch,
+        code: u16,
+        retry_after_ms: Option<u64>,
+        reason: &'a str,
+    },
     Close {
         epoch: Epoch,
         code: Option<u16>,
@@ -72,6 +83,7 @@ pub(super) enum Event<'a> {
         outcome: Outcome,
     },
     Message {
+        id: u64,
         kind: Kind,
         bytes: usize,
     },

@@ -42,6 +42,8 @@ struct Inner {
     state: Option<watch::Receiver<State>>,
     /// What the last attempt or socket said at its end.
     last_words: String,
+    /// That came in.
+    messages: u64,
     pongs: u64,
     suspensions: u64,
     queue: Queue,
@@ -58,6 +60,7 @@ impl Journal {
             early: Vec::new(),
             state: None,
             last_words: String::new(),
+            messages: 0,
             pongs: 0,
             suspensions: 0,
             queue: Queue::default(),
@@ -102,6 +105,15 @@ impl Journal {
                 inner.last_words = visible(reason);
                 inner.event(Event::Close { epoch, code, reason, clean, abandoned: false });
             }
+            Notice::Session { epoch, resumed, number } => {
+                let (epoch, resumed, number) = (*epoch, *resumed, *number);
+                inner.event(Event::Session { epoch, resumed, number });
+            }
+            Notice::Goodbye { epoch, code, retry_after, reason } => {
+                inner.last_words = visible(reason);
+                let retry_after_ms = retry_after.map(millis);
+                inner.event(Event::Goodbye { epoch: *epoch, code: *code, retry_after_ms, reason });
+            }
             _ => {}
         }
     }
@@ -129,7 +141,10 @@ impl Journal {
 
     /// A message came.
     pub(super) fn message(&self, message: &Received) {
-        self.lock().event(Event::Message { kind: message.kind, bytes: message.data.len() });
+        let mut inner = self.lock();
+        inner.messages += 1;
+        let id = inner.messages;
+        inner.event(Event::Message { id, kind: message.kind, bytes: message.data.len() });
     }
 
     /// To be called some ten times a second: tells what has no event of its own.
@@ -210,7 +225,7 @@ impl Inner {
                     words => format!(" ({words})"),
                 };
                 self.say(|| format!("disconnected: {cause}{words}; retry {attempt} in {}", seconds(wait)));
-                let in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                let in_ms = millis(wait);
                 self.event(Event::Retry { in_ms, attempt, cause: cause.to_string() });
             }
             Action::Quality { from, to } => self.event(Event::Quality { from, to }),
@@ -267,7 +282,6 @@ impl Inner {
     }
 
     fn stamp(&self, event: Event<'_>) -> String {
-        let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         let unix = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let stamped = Stamped { event, t_ms: millis(self.started.elapsed()), unix_ms: millis(unix) };
         // All of it is plain data with text keys: there is nothing that could fail.
@@ -290,6 +304,10 @@ impl Inner {
             _ => format!("everlink: {} lines dropped here", self.lost),
         })
     }
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// What a server said, without the characters that would do something to a terminal.

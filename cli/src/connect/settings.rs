@@ -15,7 +15,7 @@ use everlink_tokio::rustls::pki_types::pem::PemObject;
 use everlink_tokio::{Priority, Target, tls_with_roots};
 use toml::{Table, Value};
 
-use super::arguments::{Arguments, Binary, WhenFull};
+use super::arguments::{Arguments, Binary, WhenFull, Wire};
 use super::config_flags::{merge, set, table_of};
 
 /// What is wrong, in one line, and the exit code for it: 1 for a file, 2 for a usage error.
@@ -114,7 +114,16 @@ fn configuration(arguments: &Arguments) -> Result<(Config, bool), Problem> {
         Some(WhenFull::DropLowest) => Some(Policy::DropLowest),
         None => waits.then_some(Policy::Refuse),
     };
+    let wire = wire(arguments.wire, &given).map_err(Problem::usage)?;
+    if wire == Wire::Native && !arguments.protocols.is_empty() {
+        return Err(Problem::usage(
+            "--protocol is for the raw wire; the native one has a sub-protocol of its own",
+        ));
+    }
     let mut own = Config::default();
+    if wire == Wire::Native {
+        own.wire = everlink::wire::Wire::Native(Default::default());
+    }
     own.outbox.policy = policy.unwrap_or_default();
     if waits {
         own.outbox.age = None;
@@ -127,6 +136,20 @@ fn configuration(arguments: &Arguments) -> Result<(Config, bool), Problem> {
     }
     let config = overridden(&own, given).and_then(checked).map_err(Problem::usage)?;
     Ok((config, waits))
+}
+
+/// The wire: what is asked for, else that of which there are numbers, else the raw one. Numbers of another one are refused.
+fn wire(asked: Option<Wire>, given: &Table) -> Result<Wire, String> {
+    let numbers = match given.get("wire") {
+        Some(Value::Table(wires)) => wires.keys().map(String::as_str).collect::<Vec<_>>(),
+        _ => Vec::new(),
+    };
+    let native = Wire::Native.name();
+    let wire = asked.unwrap_or(if numbers == [native] { Wire::Native } else { Wire::Raw });
+    match numbers.iter().find(|name| **name != wire.name()) {
+        Some(other) => Err(format!("wire.{other} is of another wire than the {} one", wire.name())),
+        None => Ok(wire),
+    }
 }
 
 fn overridden(own: &Config, given: Table) -> Result<Config, String> {

@@ -10,6 +10,7 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use tokio::time::timeout;
 
 use super::hold::Hold;
+use crate::connect::Wire;
 
 /// How long it may take to end after its input has ended.
 const END: Duration = Duration::from_secs(5);
@@ -36,13 +37,14 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn start(
         url: &str,
+        wire: Wire,
         flags: impl Iterator<Item = String>,
     ) -> anyhow::Result<(Client, ChildStdin, ChildStderr)> {
         let program = std::env::current_exe().context("cannot find this program")?;
         let hold = Hold::new();
         let mut command = Command::new(program);
         command
-            .args(["connect", url, "--json", "--linger", "3s"])
+            .args(["connect", url, "--wire", wire.name(), "--json", "--linger", "3s"])
             .args(flags)
             .arg("--hold")
             .arg(hold.path())

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub enum Fault {
     /// The connection is reset.
     Drop,
-    /// The server dies and comes back.
+    /// The server's sockets and its port are gone, and come back.
     Restart,
     /// Everything takes longer.
     Slow,
@@ -51,7 +51,7 @@ impl Fault {
     pub(super) const fn beginning(self) -> &'static str {
         match self {
             Fault::Drop => "the connection is reset",
-            Fault::Restart => "the server is killed; its port refuses connections",
+            Fault::Restart => "the server drops every socket; its port refuses connections",
             Fault::Slow => "every byte takes 400 ms each way, at most 8 kB a second",
             Fault::BlackHole => "sockets stay open, but not a byte gets through",
             Fault::Suspend => "the client process is stopped (SIGSTOP)",
@@ -63,7 +63,7 @@ impl Fault {
     pub(super) const fn end(self) -> &'static str {
         match self {
             Fault::Drop => "nothing stands in the way of another one",
-            Fault::Restart => "a new server listens on the same port",
+            Fault::Restart => "the server listens again on the same port, with the sessions that it kept",
             Fault::Slow => "the network is fast again",
             Fault::BlackHole => "the network carries again; what went into the hole is lost",
             Fault::Suspend => "the client process runs again (SIGCONT)",

@@ -1,7 +1,7 @@
 //! Server and network of the demonstration, and what can be done to them.
 //!
 //! ```text
-//! client process ──► relay (the network) ──► server, the first or a later one, always on the same port
+//! client process ──► relay (the network) ──► server, which may be gone for a while, always on the same port
 //!                                              └──► what it received, with the time
 //! ```
 
@@ -29,22 +29,22 @@ pub(super) type Seen = (Instant, String);
 
 #[derive(Debug)]
 pub(super) struct Stage {
-    /// None while it is down.
-    server: Option<(Server, JoinHandle<()>)>,
+    server: Server,
+    /// Passes on what it observes.
+    observer: JoinHandle<()>,
+    is_up: bool,
     addr: SocketAddr,
     relay: Relay,
-    seen: mpsc::UnboundedSender<Seen>,
 }
 
 impl Stage {
     /// A server and a relay before it on free ports of 127.0.0.1; what they observe can be read from the second value.
     pub(super) async fn open() -> anyhow::Result<(Stage, mpsc::UnboundedReceiver<Seen>)> {
-        let (seen, observer) = mpsc::unbounded_channel();
-        let (server, addr) = serve(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), &seen)
-            .await
-            .context("cannot start a server on 127.0.0.1")?;
+        let (seen, observed) = mpsc::unbounded_channel();
+        let (server, observer) = serve(seen).await.context("cannot start a server on 127.0.0.1")?;
+        let addr = server.local_addr();
         let relay = Relay::start(addr).context("cannot start a relay on 127.0.0.1")?;
-        Ok((Stage { server: Some(server), addr, relay, seen }, observer))
+        Ok((Stage { server, observer, is_up: true, addr, relay }, observed))
     }
 
     /// Where the client connects.
@@ -58,10 +58,8 @@ impl Stage {
             Fault::Drop => self.relay.cut().await,
             Fault::Restart => {
                 self.relay.refuse().await;
-                if let Some((server, observer)) = self.server.take() {
-                    server.kill().await;
-                    let _ = observer.await;
-                }
+                self.server.vanish().await;
+                self.is_up = false;
             }
             Fault::Slow => {
                 self.relay.throttle(BYTES_PER_SECOND).await;
@@ -84,11 +82,12 @@ impl Stage {
 
     /// Ends whatever is wrong with the server and the network.
     pub(super) async fn heal(&mut self) -> anyhow::Result<()> {
-        if self.server.is_none() {
-            let (server, _) = serve(self.addr, &self.seen)
+        if !self.is_up {
+            let listener = TcpListener::bind(self.addr)
                 .await
                 .with_context(|| format!("the server cannot listen on {} again", self.addr))?;
-            self.server = Some(server);
+            self.server.come_back(listener).await;
+            self.is_up = true;
         }
         self.relay.pass().await;
         Ok(())
@@ -96,19 +95,14 @@ impl Stage {
 
     /// Stops the server after all that is on its way to it.
     pub(super) async fn close(self) {
-        if let Some((server, observer)) = self.server {
-            server.stop(GOING_AWAY).await;
-            let _ = timeout(Duration::from_secs(1), observer).await;
-        }
+        self.server.stop(GOING_AWAY).await;
+        let _ = timeout(Duration::from_secs(1), self.observer).await;
     }
 }
 
 /// A server, and the task that passes on what it observes.
-async fn serve(
-    addr: SocketAddr,
-    seen: &mpsc::UnboundedSender<Seen>,
-) -> io::Result<((Server, JoinHandle<()>), SocketAddr)> {
-    let listener = TcpListener::bind(addr).await?;
+async fn serve(seen: mpsc::UnboundedSender<Seen>) -> io::Result<(Server, JoinHandle<()>)> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let options = ServeOptions {
         // A drawing goes to the others who look at it.
         mode: Mode::Others,
@@ -116,10 +110,13 @@ async fn serve(
         ..ServeOptions::default()
     };
     let (server, mut events) = Server::start(listener, options)?;
-    let (addr, seen) = (server.local_addr(), seen.clone());
     let observer = tokio::spawn(async move {
         while let Some(event) = events.recv().await {
-            let ServerEvent::Received { at, payload, .. } = event else { continue };
+            let (ServerEvent::Received { at, payload, .. } | ServerEvent::Delivered { at, payload, .. }) =
+                event
+            else {
+                continue;
+            };
             let line = match payload {
                 Payload::Text(line) => line,
                 Payload::Binary(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
@@ -129,5 +126,5 @@ async fn serve(
             }
         }
     });
-    Ok(((server, observer), addr))
+    Ok((server, observer))
 }

@@ -16,6 +16,10 @@ use crate::signals::Signals;
 const GOING_AWAY: u16 = 1001;
 
 /// A WebSocket server to try clients on: it echoes or broadcasts, pings, and drops the dead
+///
+/// A client that offers the sub-protocol everlink.v1 (everlink connect --wire native) gets the native wire, on which nothing is
+/// lost and nothing comes twice; the others get a plain WebSocket. (The heartbeat flags are for the latter; on the native wire the
+/// client pings.)
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
     /// Where to listen: 127.0.0.1:9000, [::1]:9000, localhost:0 (0 takes a free port)
@@ -57,7 +61,7 @@ pub struct Arguments {
     #[arg(long, value_name = "BYTES", default_value_t = 4 << 20, value_parser = flags::positive)]
     queue_bytes: usize,
 
-    /// A web page's origin that may connect (https://example.org), again for others; without any, all pages may
+    /// A web page's origin that may connect (`https://example.org`), again for others; without any, all pages may
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
     /// Events as JSON lines on standard error, for machines
@@ -140,7 +144,15 @@ impl Log {
                 || json!({"event": "refused", "client": client, "why": why}),
             ),
             // One line a message would be more than anyone reads.
-            ServerEvent::Received { .. } => {}
+            ServerEvent::Received { .. } | ServerEvent::Delivered { .. } => {}
+            ServerEvent::SessionBegan { session } => self.line(
+                || format!("session {session} began"),
+                || json!({"event": "session-began", "session": session}),
+            ),
+            ServerEvent::SessionEnded { session } => self.line(
+                || format!("session {session} ended"),
+                || json!({"event": "session-ended", "session": session}),
+            ),
             ServerEvent::Disconnected { client, code } => self.line(
                 || format!("client {client} disconnected ({code})"),
                 || json!({"event": "disconnected", "client": client, "code": code}),

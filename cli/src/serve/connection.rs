@@ -9,15 +9,19 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use everlink::wire::native::SUBPROTOCOL;
+use everlink::ws::handshake::Acceptance;
 use everlink::ws::handshake::{Incoming, Origins, Refusal};
 use everlink::ws::{Code, SendError};
 use everlink_tokio::Kind;
+use everlink_tokio::server::Caller;
 use everlink_tokio::ws::{Asked, Event, Options, Turn, Want, WebSocket, accept};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::message::Message;
+use super::native::Host;
 use super::room::{Client, End, Place, Room};
 use super::{Payload, ServerEvent};
 
@@ -29,20 +33,34 @@ const NO_STATUS: u16 = 1005;
 type Socket = WebSocket<TcpStream>;
 
 /// Serves one accepted socket.
-pub(super) async fn serve(tcp: TcpStream, id: u64, room: Arc<Room>, events: mpsc::Sender<ServerEvent>) {
+pub(super) async fn serve(
+    tcp: TcpStream,
+    id: u64,
+    room: Arc<Room>,
+    native: Arc<Option<Host>>,
+    events: mpsc::Sender<ServerEvent>,
+) {
     let _ = tcp.set_nodelay(true);
     let mut stopping = room.stopping();
     let welcome = tokio::select! {
-        welcome = shake_hands(tcp, &room) => welcome,
+        welcome = shake_hands(tcp, &room, native.is_some()) => welcome,
         _ = stopping.wait_for(Option::is_some) => return,
     };
-    let Welcome { mut socket, place, path } = match welcome {
+    let Welcome { mut socket, place, path, caller } = match welcome {
         Ok(welcome) => welcome,
         Err(why) => {
             let _ = events.send(ServerEvent::Refused { client: id, why }).await;
             return;
         }
     };
+    if let (Some(host), Some(caller)) = (native.as_ref(), caller) {
+        let _ = events.send(ServerEvent::Connected { client: id, path }).await;
+        host.carry(caller, socket).await;
+        drop(place);
+        // The goodbye of this wire is in its envelopes.
+        let _ = events.send(ServerEvent::Disconnected { client: id, code: NO_STATUS }).await;
+        return;
+    }
     let client = room.enter(id);
     // Only now: who hears of a client may count on it to get messages.
     let _ = events.send(ServerEvent::Connected { client: id, path }).await;
@@ -57,10 +75,13 @@ struct Welcome {
     socket: Socket,
     place: Place,
     path: String,
+    /// Who it is, if it speaks the native wire.
+    caller: Option<Caller>,
 }
 
 /// The opening handshake, bounded in time; when it failed, why.
-async fn shake_hands(tcp: TcpStream, room: &Arc<Room>) -> Result<Welcome, &'static str> {
+async fn shake_hands(tcp: TcpStream, room: &Arc<Room>, native: bool) -> Result<Welcome, &'static str> {
+    let from = tcp.peer_addr().map_err(|_| "it is gone")?;
     let options = room.options();
     let mut ws = Options {
         max_send: options.max_message,
@@ -87,8 +108,13 @@ async fn shake_hands(tcp: TcpStream, room: &Arc<Room>) -> Result<Welcome, &'stat
     let Some(place) = room.place() else {
         return Err(refuse(asked, Refusal::new(503, "Service Unavailable"), "the server is full").await);
     };
-    let socket = asked.agree(&Default::default()).map_err(|_| "not a WebSocket handshake")?;
-    Ok(Welcome { socket, place, path })
+    let speaks_native = native && upgrade.protocols().any(|name| name == SUBPROTOCOL);
+    let caller = speaks_native.then(|| Caller::of(from, &upgrade));
+    // A client that demands another one finds that none was selected, and fails.
+    let protocol = speaks_native.then_some(SUBPROTOCOL);
+    let acceptance = Acceptance { protocol, ..Acceptance::default() };
+    let socket = asked.agree(&acceptance).map_err(|_| "not a WebSocket handshake")?;
+    Ok(Welcome { socket, place, path, caller })
 }
 
 async fn refuse(asked: Asked<TcpStream>, refusal: Refusal<'_>, why: &'static str) -> &'static str {
@@ -178,10 +204,7 @@ fn said(socket: &mut Socket, message: &Message) -> bool {
 
 /// Reports and routes what a client said.
 async fn hear(client: &Client, room: &Room, events: &mpsc::Sender<ServerEvent>, kind: Kind, data: Bytes) {
-    let payload = match kind {
-        Kind::Text => Payload::Text(String::from_utf8_lossy(&data).into_owned()),
-        Kind::Binary => Payload::Binary(data.to_vec()),
-    };
+    let payload = Payload::of(kind, &data);
     let event = ServerEvent::Received { client: client.id, at: Instant::now(), payload };
     let _ = events.send(event).await;
     room.route(client, Message::Data(kind, data)).await;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use everlink_tokio::Kind;
+use bytes::Bytes;
+use everlink_tokio::server::Peer;
+use everlink_tokio::{Kind, Message as Sent};
 use serde_json::Value;
 use tokio::sync::watch;
 
@@ -67,6 +69,8 @@ impl Client {
 pub(super) struct Room {
     options: ServeOptions,
     clients: Mutex<BTreeMap<u64, Arc<Client>>>,
+    /// The sessions of the native wire, on a socket or not.
+    sessions: Mutex<BTreeMap<u64, Peer>>,
     /// Clients, and handshakes that were promised a place.
     places: AtomicUsize,
     stopping: watch::Sender<Option<u16>>,
@@ -87,6 +91,7 @@ impl Room {
         Arc::new(Room {
             options,
             clients: Mutex::default(),
+            sessions: Mutex::default(),
             places: AtomicUsize::new(0),
             stopping: watch::Sender::new(None),
         })
@@ -124,6 +129,21 @@ impl Room {
     /// Forgets a client.
     pub(super) fn leave(&self, id: u64) {
         self.lock().remove(&id);
+    }
+
+    /// Forgets every client: their sockets are gone without a word.
+    pub(super) fn forget_all(&self) {
+        self.lock().clear();
+    }
+
+    /// A session of the native wire is there.
+    pub(super) fn sits_down(&self, number: u64, peer: Peer) {
+        self.sessions().insert(number, peer);
+    }
+
+    /// It is no more.
+    pub(super) fn gets_up(&self, number: u64) {
+        self.sessions().remove(&number);
     }
 
     /// Closes every client, and those that come later.
@@ -174,29 +194,64 @@ impl Room {
     /// Hands a message to those who get it in this mode. An echo waits until there is room; a consumer of the other modes
     /// that has no room is closed with 1013, because the others must not wait for it.
     pub(super) async fn route(&self, from: &Client, message: Message) {
-        let mut filling = false;
-        match self.options.mode {
-            Mode::Echo => filling = from.queue.push_when_room(message).await == Pushed::Filling,
-            Mode::Broadcast | Mode::Others => {
-                for client in self.lock().values() {
-                    if self.options.mode == Mode::Others && client.id == from.id {
-                        continue;
-                    }
-                    match client.queue.push(message.clone()) {
-                        Pushed::Queued | Pushed::Finished => {}
-                        Pushed::Filling => filling = true,
-                        Pushed::Full => client.close(SLOW_CONSUMER, "too slow", true),
-                    }
-                }
-            }
-        }
+        let filling = match self.options.mode {
+            Mode::Echo => from.queue.push_when_room(message).await == Pushed::Filling,
+            Mode::Broadcast | Mode::Others => self.spread(Some(from.id), None, &message),
+        };
         if filling {
             // A burst from a fast producer must not look like slow consumers: let the writers run.
             tokio::task::yield_now().await;
         }
     }
 
+    /// The same for a message of a session. A session that has no room ends with 4103.
+    pub(super) async fn hand_on(&self, number: u64, from: &Peer, message: Message) {
+        match self.options.mode {
+            // An error means that the session has ended.
+            Mode::Echo => drop(from.send_waiting(sent(&message)).await),
+            Mode::Broadcast | Mode::Others => {
+                if self.spread(None, Some(number), &message) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+    }
+
+    /// Gives a message to all; in the mode that leaves its sender out, not to this client or this session. Whether someone falls
+    /// behind.
+    fn spread(&self, client: Option<u64>, session: Option<u64>, message: &Message) -> bool {
+        let others = self.options.mode == Mode::Others;
+        let mut filling = false;
+        for to in self.lock().values().filter(|to| !(others && client == Some(to.id))) {
+            match to.queue.push(message.clone()) {
+                Pushed::Queued | Pushed::Finished => {}
+                Pushed::Filling => filling = true,
+                Pushed::Full => to.close(SLOW_CONSUMER, "too slow", true),
+            }
+        }
+        for (number, to) in self.sessions().iter() {
+            if !(others && session == Some(*number)) {
+                // An error means that the session has ended, be it for this message.
+                drop(to.send(sent(message)));
+            }
+        }
+        filling
+    }
+
+    fn sessions(&self) -> MutexGuard<'_, BTreeMap<u64, Peer>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Client>>> {
         self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As the native wire has it. Only data is handed on.
+fn sent(message: &Message) -> Sent<Bytes> {
+    match message {
+        Message::Data(Kind::Text, data) => Sent::text(data.clone()),
+        Message::Data(Kind::Binary, data) => Sent::binary(data.clone()),
+        Message::Ping | Message::Close { .. } => Sent::binary(Bytes::new()),
     }
 }

@@ -13,6 +13,24 @@ pub fn exit(success: bool) -> ! {
     }
 }
 
+/// The bytes of stack that were ever used: those below the top whose paint is gone.
+#[cfg(feature = "memory")]
+#[must_use]
+pub fn stack() -> usize {
+    unsafe extern "C" {
+        static _stack_end: u32;
+        static _stack_start: u32;
+    }
+    let (bottom, top) = (&raw const _stack_end, &raw const _stack_start);
+    let words = (top as usize - bottom as usize) / size_of::<u32>();
+    let painted = |word: &usize| {
+        // SAFETY: all of it is RAM, and nothing else runs.
+        let word = unsafe { bottom.add(*word).read_volatile() };
+        word == cortex_m_rt::STACK_PAINT_VALUE
+    };
+    (words - (0..words).take_while(painted).count()) * size_of::<u32>()
+}
+
 // Nothing defines this. A program that could panic holds a call of the handler, and so does not link.
 unsafe extern "C" {
     safe fn this_program_can_panic() -> !;

@@ -122,6 +122,8 @@ impl<B: Room> WebSocket<B> {
         let (outbound, length) = (&mut self.outbound, upgrade.head().length());
         let answer = |acceptance: &Acceptance<'_>| outbound.put_head(|room| acceptance.write(&upgrade, room));
         let compressed = self.compression.accept(&upgrade, acceptance, answer)?;
+        // That there is a request need not be told any more.
+        self.ready = None;
         self.open(length, compressed);
         Ok(())
     }
@@ -133,6 +135,7 @@ impl<B: Room> WebSocket<B> {
     pub fn refuse(&mut self, refusal: &Refusal<'_>) -> Result<(), WriteError> {
         let Stage::Deciding = self.stage else { return Err(WriteError::Status) };
         self.outbound.put_head(|room| refusal.write(room))?;
+        self.ready = None;
         self.stage = Stage::Refused;
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use everlink::acceptor::{Principal, Secret};
+use everlink::acceptor::{Principal, Secret, SessionId};
 use everlink::link::{Close, Epoch, Event as SocketEvent};
 use everlink::peer::{Connection, ConnectionAction, Heard};
 use everlink::stream::{Action, Heap, Next, Served, Stream, WebSocket};
@@ -40,7 +40,8 @@ pub(super) struct Carrier<H> {
     wake: Arc<Notify>,
     /// Who is it? The answer is on its way, and nothing is read before.
     deciding: Option<Pin<Box<dyn Future<Output = Decision> + Send>>>,
-    seat: Option<Arc<Seat>>,
+    /// The session that the socket was given, which may be on another one by now.
+    seat: Option<(SessionId, Arc<Seat>)>,
     /// Has begun on this socket, and its handler was not given it yet.
     begun: Option<Session>,
     /// The handler does not keep up.
@@ -98,10 +99,9 @@ impl<H: Handler> Carrier<H> {
         loop {
             let deadline = {
                 let inner = &mut *hub.lock();
-                let (now, session) = (hub.clock.now(), self.connection.session());
                 let next = self.turn(inner);
-                hub.settle(inner, now);
-                session.inspect(|session| inner.show(*session));
+                self.show(inner);
+                hub.settle(inner, hub.clock.now());
                 match next {
                     None => return,
                     Some(Next::Wait(at)) => Some(at),
@@ -163,7 +163,7 @@ impl<H: Handler> Carrier<H> {
             }
             Happened::Woken => {
                 self.stream.tick(end, now);
-                let full = self.seat.as_ref().is_some_and(|seat| seat.inbox.is_full(&self.wake));
+                let full = self.seat.as_ref().is_some_and(|(_, seat)| seat.inbox.is_full(&self.wake));
                 if self.paused && !full {
                     self.paused = false;
                     self.resume(inner, now);
@@ -193,7 +193,7 @@ impl<H: Handler> Carrier<H> {
                         Some(Box::pin(async move { handler.authenticate(&caller, &hello).await }));
                 }
                 Some(Heard::Deliveries(deliveries)) => {
-                    let Some(seat) = &self.seat else { continue };
+                    let Some((_, seat)) = &self.seat else { continue };
                     seat.inbox.extend(deliveries.filter_map(Event::of));
                     if !seat.inbox.is_full(&self.wake) {
                         continue;
@@ -214,7 +214,7 @@ impl<H: Handler> Carrier<H> {
                 let hub = self.hub.clone();
                 let admitted = hub.admit(inner, now, &mut self.connection, principal, secret);
                 let Some((seat, session)) = admitted else { return };
-                self.seat = Some(seat);
+                self.seat = self.connection.session().map(|session| (session, seat));
                 self.begun = session;
             }
             Err(Rejection { code, retry_after, reason }) => {
@@ -268,16 +268,22 @@ impl<H: Handler> Carrier<H> {
     }
 }
 
+impl<H> Carrier<H> {
+    /// What can be seen of the session from outside.
+    fn show(&self, inner: &mut Inner) {
+        self.seat.as_ref().inspect(|(session, _)| inner.show(*session));
+    }
+}
+
 impl<H> Drop for Carrier<H> {
     /// However the task ended, the session is on this socket no more.
     fn drop(&mut self) {
         let hub = self.hub.clone();
         let inner = &mut *hub.lock();
-        let session = self.connection.session();
         let now = hub.clock.now();
         let _ = self.connection.handle(&mut inner.sessions, now, SocketEvent::Closed(Close::default()));
         inner.leave(self.connection.epoch());
-        session.inspect(|session| inner.show(*session));
+        self.show(inner);
         hub.settle(inner, now);
     }
 }

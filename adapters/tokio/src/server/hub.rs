@@ -155,13 +155,9 @@ impl Hub {
 
     /// Something was done to sessions: what is over ends, and the sweeper knows when the next one is.
     pub(super) fn settle(&self, inner: &mut Inner, now: Instant) {
-        let Inner { sessions, seats, receipts, sweep_at, .. } = inner;
-        if sessions.deadline().is_some_and(|at| at <= now) {
-            sessions.expire(now, |told| tell(seats, receipts, told));
-        }
-        let at = sessions.deadline();
-        if at.is_some_and(|at| sweep_at.is_none_or(|known| at < known)) {
-            *sweep_at = at;
+        let at = inner.expire(now);
+        if at.is_some_and(|at| inner.sweep_at.is_none_or(|known| at < known)) {
+            inner.sweep_at = at;
             self.sooner.notify_one();
         }
         self.moved.notify_waiters();
@@ -245,6 +241,15 @@ impl Inner {
         }
     }
 
+    /// What is over ends; gives when the next one will.
+    fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let Inner { sessions, seats, receipts, .. } = self;
+        if sessions.deadline().is_some_and(|at| at <= now) {
+            sessions.expire(now, |told| tell(seats, receipts, told));
+        }
+        sessions.deadline()
+    }
+
     /// Nobody comes back to any session.
     fn end_all(&mut self, now: Instant) {
         let Inner { sessions, seats, receipts, .. } = self;
@@ -310,11 +315,9 @@ pub(super) async fn sweep(hub: Arc<Hub>) {
         loop {
             let at = {
                 let inner = &mut *hub.lock();
-                inner.sweep_at = None;
-                hub.settle(inner, hub.clock.now());
+                inner.sweep_at = inner.expire(hub.clock.now());
                 inner.sweep_at
             };
-            // The permit of the look above is of no more use.
             let sooner = hub.sooner.notified();
             match at {
                 Some(at) => drop(tokio::time::timeout_at(hub.clock.at(at), sooner).await),

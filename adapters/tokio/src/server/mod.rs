@@ -39,6 +39,7 @@
 mod carrier;
 mod door;
 mod handler;
+mod host;
 mod hub;
 mod inbox;
 mod session;
@@ -52,6 +53,7 @@ pub use everlink::acceptor::{Principal, SessionId};
 pub use everlink::peer::{Config, Counts};
 pub use everlink::wire::native::code;
 pub use handler::{Caller, Credentials, Denial, Handler, Hello, Rejection, Speaks};
+pub use host::Host;
 pub use inbox::Event;
 pub use session::{Peer, Session};
 

@@ -9,7 +9,7 @@ use everlink::acceptor::{Principal, SessionId};
 use everlink::outbox::{MessageId, Outcome, RefusedReason, Settlement};
 use tokio::sync::{Notify, watch};
 
-use super::hub::{Hub, Inner, Seat};
+use super::hub::{Hub, Inner, Seat, Stage};
 use super::{Event, code};
 use crate::client::{in_utf8, own};
 use crate::{Error, Message, Payload, Receipt};
@@ -46,7 +46,10 @@ impl Deref for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        self.0.end(code::NORMAL, Duration::ZERO);
+        // A server that was dropped says no word.
+        if *self.0.hub.stage.borrow() < Stage::Over {
+            self.0.end(code::NORMAL, Duration::ZERO);
+        }
     }
 }
 

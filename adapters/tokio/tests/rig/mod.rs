@@ -1,6 +1,8 @@
 //! What the tests connect with and to: a client under observation, and servers that do as they are told.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub mod native;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -8,6 +8,7 @@ use core::time::Duration;
 
 use cortex_m_rt::entry;
 use everlink::backoff::{Jitter, Ratio};
+use everlink::delivery::InDoubt;
 use everlink::heartbeat::Mode;
 use everlink::link::{
     Action, Candidate, Close, Codes, Config, Epoch, Event, Failure, Input, Link, Next, RetryConfig,
@@ -17,7 +18,7 @@ use everlink::rng::Rng;
 use everlink::time::Instant;
 use everlink::wire::Wire;
 use everlink::wire::raw::{self, Pattern, Style};
-use everlink::{backoff, heartbeat, outbox, quality};
+use everlink::{backoff, delivery, heartbeat, outbox, quality};
 
 const LINKS: u32 = 200;
 const OPERATIONS: u32 = 1000;
@@ -148,6 +149,8 @@ impl Dice {
     fn message(&mut self, bytes: &'static [u8]) -> Message<Payload> {
         Message {
             kind: self.kind(),
+            // Only an envelope's body has another one; the raw wire refuses those.
+            tag: if self.below(10) == 0 { self.bits() as u8 } else { 0 },
             payload: self.bytes(bytes),
             priority: self.of([Priority::High, Priority::Normal, Priority::Low]),
             ttl: self.maybe(Dice::duration),
@@ -261,6 +264,15 @@ impl Dice {
                 message_bytes: self.wide() as u32,
                 age: self.maybe(Dice::duration),
                 policy: self.of([Policy::DropOldest, Policy::DropLowest, Policy::Refuse]),
+            },
+            delivery: delivery::Config {
+                window: self.wide() as u32,
+                window_bytes: self.wide() as u32,
+                ack_after: self.wide() as u32,
+                ack_delay: self.time(),
+                ack_timeout: self.time(),
+                durable: self.yes(),
+                in_doubt: self.of([InDoubt::Settle, InDoubt::Resend]),
             },
             quality: quality::Config {
                 excellent: self.time(),

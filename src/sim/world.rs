@@ -104,6 +104,8 @@ struct Connection {
     /// Whether the link still has its end, and the server its own.
     client: bool,
     server: bool,
+    /// Whether it was another process's: what still comes is for nobody.
+    orphaned: bool,
     /// Whether the path lets it pass, apart from being up: not after the address changed.
     routed: bool,
     up: Stream,
@@ -274,7 +276,8 @@ impl<S: Server> Sim<S> {
             Stage::Knocking(at, _) => Some(at),
             Stage::Answered(at, _) => Some(awake(at)),
             Stage::Open => {
-                [connection.up.next(), connection.down.next().map(awake)].into_iter().flatten().min()
+                let down = connection.down.next().filter(|_| !connection.orphaned).map(awake);
+                [connection.up.next(), down].into_iter().flatten().min()
             }
         });
         let tick = self.link.deadline().map(|at| self.tick_at(at));
@@ -376,11 +379,16 @@ impl<S: Server> Sim<S> {
     pub(super) fn reset_sockets(&mut self) {
         for index in 0..self.connections.len() {
             let path = self.path_of(index);
-            if let Some(connection) = self.connections.get_mut(index).filter(|c| c.client) {
-                connection.client = false;
+            let Some(connection) = self.connections.get_mut(index) else { return };
+            connection.orphaned = true;
+            if core::mem::take(&mut connection.client) {
                 connection.up.send(self.now, Packet::End, &path, &mut self.rng);
             }
         }
+    }
+
+    fn is_orphaned(&self, index: usize) -> bool {
+        self.connections.get(index).is_some_and(|connection| connection.orphaned)
     }
 
     /// What the path is like for one connection.
@@ -422,7 +430,7 @@ impl<S: Server> Sim<S> {
             }
             Stage::Open => {
                 self.move_up(index, &path);
-                if self.asleep_until.is_none() {
+                if self.asleep_until.is_none() && !self.is_orphaned(index) {
                     self.move_down(index, &path);
                 }
             }
@@ -569,6 +577,7 @@ impl<S: Server> Sim<S> {
             stage: Stage::Knocking(self.now, FIRST_KNOCK),
             client: true,
             server: false,
+            orphaned: false,
             routed: true,
             up: Stream::default(),
             down: Stream::default(),

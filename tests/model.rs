@@ -12,7 +12,7 @@ use chaos::run::{Totals, run, shrink};
 #[test]
 fn nothing_is_lost_repeated_reordered_or_left_open() {
     let mut totals = Totals::default();
-    for seed in 1..=2_000 {
+    for seed in 1..=1_000 {
         let program = Program::new(seed);
         match run(&program) {
             Ok(some) => totals += some,
@@ -28,7 +28,7 @@ fn nothing_is_lost_repeated_reordered_or_left_open() {
         "{totals:?}"
     );
     assert!(
-        totals.resumptions > totals.programs && totals.in_doubt > 0 && totals.restarts > 1_000,
+        totals.resumptions > totals.programs && totals.in_doubt > 0 && totals.restarts > totals.programs,
         "{totals:?}"
     );
 }

@@ -102,7 +102,8 @@ impl Ledger {
         if sent.got > 1 {
             return if self.repeats { Ok(()) } else { Err(format!("{name} {number} came twice")) };
         }
-        if sent.keyed {
+        // What is in doubt was in flight in a session that is no more, and may come behind what another one brought.
+        if sent.keyed || sent.end == Some(Outcome::InDoubt) {
             return Ok(());
         }
         match self.last.insert((sent.owner, sent.priority), number) {

@@ -12,7 +12,7 @@ use chaos::run::{Totals, run, shrink};
 #[test]
 fn nothing_is_lost_repeated_reordered_or_left_open() {
     let mut totals = Totals::default();
-    for seed in 1..=1_000 {
+    for seed in 1..=2_000 {
         let program = Program::new(seed);
         match run(&program) {
             Ok(some) => totals += some,

@@ -71,7 +71,7 @@ pub use connection::{Connection, ConnectionAction, ConnectionNext, Heard};
 pub use sessions::{Admitted, Counts, Sessions, Storage};
 
 use self::core::{Parted, Socket};
-use crate::acceptor::{Parting, Seats, SessionId};
+use crate::acceptor::{Parting, Principal, Seats, SessionId};
 use crate::link::{Epoch, Event};
 use crate::outbox::{self, Message, MessageId, Refused, RefusedReason, Settlement, Slots};
 pub use crate::session::{Deliveries, Delivery};
@@ -281,6 +281,12 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
             machine.release(Parted::by_application(code, retry_after));
         }
         self.sessions.note(self.session, fate);
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub fn principal(&self) -> Option<Principal> {
+        self.sessions.table.principal(self.session)
     }
 
     /// The socket that the client is on.

@@ -160,7 +160,7 @@ impl<'f> Deliveries<'f> {
         let delivery = loop {
             let Some(Ok(item)) = reader.next() else { break None };
             if item.counts() && repeats > 0 {
-                repeats -= 1;
+                repeats = repeats.saturating_sub(1);
             } else if let Item::Envelope(envelope) = item
                 && let Some(delivery) = delivery(envelope)
             {

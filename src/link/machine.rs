@@ -66,6 +66,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 }
             }
             Input::StoreFailed(version) => self.store_failed(version),
+            Input::Unread(first) => {
+                if let Some(durable) = &mut self.core.durable {
+                    durable.set_unread(first);
+                }
+            }
             Input::WallClock(since_1970) => self.core.wall_clock = Some((now, since_1970)),
         }
         if woke && self.core.online {

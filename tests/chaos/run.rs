@@ -316,7 +316,8 @@ impl World {
             }
         }
         lost.into_iter().for_each(|owner| self.down.forget(owner));
-        Ok(())
+        self.up.looked()?;
+        self.down.looked()
     }
 
     fn look_at_client(&mut self) -> Broken {

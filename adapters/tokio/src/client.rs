@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::driver;
 use crate::open::{Opener, Source};
 use crate::options::{Options, TraceSink};
+use crate::state::StateFile;
 use crate::watched::Watched;
 use crate::{Error, Message, Payload};
 
@@ -127,11 +128,24 @@ impl Drop for Last {
 }
 
 pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Messages), Error> {
-    let Options { config, seed, tls, max_message, compression, inbound, trace, observer } = options;
+    let Options { mut config, seed, tls, max_message, compression, inbound, state: file, trace, observer } =
+        options;
     let seed = seed.unwrap_or_else(random);
-    let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
-    let link = Link::new(config, seed).map_err(Error::Config)?;
     let clock = Clock::new();
+    let file = file.map(StateFile::new);
+    config.delivery.durable |= file.is_some();
+    if config.delivery.durable && file.is_none() {
+        return Err(Error::Stateless);
+    }
+    let stored = file.as_ref().map(StateFile::load).transpose().map_err(Error::Io)?.flatten();
+    let trace = trace.filter(|_| stored.is_none());
+    let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
+    let link = match stored {
+        Some((stored, away)) => {
+            Link::restore(config, seed, &stored, clock.now(), away).map_err(Error::State)?
+        }
+        None => Link::new(config, seed).map_err(Error::Config)?,
+    };
     let mut limits = stream::Config::default();
     limits.frames.frame = (max_message as u64).max(125);
     limits.frames.message = limits.frames.frame;
@@ -158,7 +172,7 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     };
     client.tell(Input::Start);
     let opener = Opener { source, tls };
-    tokio::spawn(driver::Io::new(opener, stream, messages, watched, clock).run(shared));
+    tokio::spawn(driver::Io::new(opener, stream, messages, file, watched, clock).run(shared));
     Ok((client, Messages(received)))
 }
 

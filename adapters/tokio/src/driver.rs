@@ -19,6 +19,7 @@ use crate::open::{OpenError, Opener, Opening};
 use crate::options::Notice;
 use crate::pipe::{Moved, Pipe};
 use crate::secret;
+use crate::state::StateFile;
 use crate::target::Target;
 use crate::watched::Watched;
 
@@ -48,6 +49,8 @@ pub(crate) struct Io {
     /// Messages for which there was no room, on their way to the application: nothing is read until they have arrived.
     unread: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     carriers: Vec<(Epoch, Carrier)>,
+    /// In durable mode.
+    state: Option<StateFile>,
     happened: VecDeque<Happened>,
     /// What the observer is still to be told.
     notices: Vec<Notice>,
@@ -62,6 +65,7 @@ impl Io {
         opener: Opener,
         stream: Stream,
         messages: mpsc::Sender<Received>,
+        state: Option<StateFile>,
         watched: Watched,
         clock: Clock,
     ) -> Io {
@@ -72,6 +76,7 @@ impl Io {
             messages,
             unread: None,
             carriers: Vec::new(),
+            state,
             happened: VecDeque::new(),
             notices: Vec::new(),
             watched,
@@ -88,7 +93,14 @@ impl Io {
             for notice in self.notices.drain(..) {
                 self.watched.tell(&notice);
             }
-            let next = self.stream.poll(&mut shared.lock().link);
+            let next = {
+                let link = &mut shared.lock().link;
+                let next = self.stream.poll(link);
+                if let Next::Do(Action::Tell(link::Action::Store { version })) = next {
+                    self.store(link, version);
+                }
+                next
+            };
             let deadline = match next {
                 Next::Do(action) => {
                     self.perform(action, &shared);
@@ -100,6 +112,15 @@ impl Io {
             self.watched.publish();
             let Some(happened) = self.next(deadline, &shared).await else { return };
             self.handle(happened, &shared);
+        }
+    }
+
+    /// Before anything else is done to the link.
+    fn store(&mut self, link: &crate::client::TracedLink, version: u64) {
+        let mut state = Vec::new();
+        link.store(self.clock.now(), |part| state.extend_from_slice(part));
+        if let Some(file) = &mut self.state {
+            file.store(version, state);
         }
     }
 
@@ -202,7 +223,10 @@ impl Io {
     /// Waits for the next thing to happen; what sockets have to say comes before the passing of time. `None` when nothing can
     /// ever happen again.
     async fn next(&mut self, deadline: Option<Instant>, shared: &Shared) -> Option<Happened> {
-        if deadline.is_none() && self.happened.is_empty() && self.stream.is_empty() && shared.lock().closed {
+        let idle = self.happened.is_empty()
+            && self.stream.is_empty()
+            && self.state.as_ref().is_none_or(StateFile::is_idle);
+        if deadline.is_none() && idle && shared.lock().closed {
             return None;
         }
         if let Some(deadline) = deadline.map(|deadline| self.clock.at(deadline))
@@ -237,6 +261,9 @@ impl Io {
         {
             self.unread = None;
             self.happened.push_back(Happened::Resumed);
+        }
+        if let Some(Poll::Ready(input)) = self.state.as_mut().map(|state| state.poll(cx)) {
+            self.happened.push_back(Happened::Link(input));
         }
         if let Some(happened) = self.happened.pop_front() {
             return Poll::Ready(happened);

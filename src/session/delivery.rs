@@ -168,10 +168,10 @@ impl<'f> Deliveries<'f> {
         let delivery = loop {
             let Some(Ok(item)) = reader.next() else { break None };
             if item.counts() && repeats > 0 {
-                repeats -= 1;
+                repeats = repeats.saturating_sub(1);
                 continue;
             }
-            self.number += u64::from(item.counts());
+            self.number = self.number.saturating_add(item.counts().into());
             if let Item::Envelope(envelope) = item
                 && let Some(delivery) = delivery(envelope)
             {

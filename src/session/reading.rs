@@ -126,8 +126,8 @@ impl<'f, 'l> Reading<'f, 'l> {
                 };
                 match session.counts.receive(u32::try_from(len).unwrap_or(u32::MAX)) {
                     Arrival::New => {
-                        self.news.messages += 1;
-                        self.news.bytes += len as u64;
+                        self.news.messages = self.news.messages.saturating_add(1);
+                        self.news.bytes = self.news.bytes.saturating_add(len as u64);
                         self.received = session.counts.received();
                     }
                     Arrival::Repeat => self.news.repeats = self.news.repeats.saturating_add(1),

@@ -162,7 +162,10 @@ impl<'a> Frame<'a> {
 
     fn put_bytes(&mut self, bytes: &[u8]) {
         self.put_with(|room| {
-            room.get_mut(..bytes.len()).ok_or(native::EncodeError::NoRoom)?.copy_from_slice(bytes);
+            let place = room.get_mut(..bytes.len()).ok_or(native::EncodeError::NoRoom)?;
+            for (to, from) in place.iter_mut().zip(bytes) {
+                *to = *from;
+            }
             Ok(bytes.len())
         });
     }
@@ -172,7 +175,8 @@ impl<'a> Frame<'a> {
         let room = self.head.get_mut(usize::from(self.head_len)..).unwrap_or_default();
         let written = write(room);
         debug_assert!(written.is_ok(), "a head has room for what is put there: {written:?}");
-        self.head_len += written.ok().and_then(|len| u8::try_from(len).ok()).unwrap_or(0);
+        let len = written.ok().and_then(|len| u8::try_from(len).ok()).unwrap_or(0);
+        self.head_len = self.head_len.saturating_add(len);
     }
 
     /// The wire's own bytes in front of the payload; empty on the raw wire, but for a ping.
@@ -190,7 +194,7 @@ impl<'a> Frame<'a> {
     /// Bytes of head and payload.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.head_len as usize + self.payload.len()
+        self.payload.len().saturating_add(self.head_len as usize)
     }
 
     /// Whether there are no bytes at all (an empty message is a message).

@@ -91,6 +91,11 @@ impl Ledger {
         Err(format!("{name} {number} {wrong}"))
     }
 
+    /// Of the message with this id.
+    pub fn number_of(&self, owner: Owner, id: MessageId) -> Result<usize, String> {
+        self.ids.get(&(owner, id)).copied().ok_or(format!("{}: nobody sent {id}", self.name))
+    }
+
     /// A message of this number came.
     pub fn got(&mut self, number: usize) -> Broken {
         let name = self.name;

@@ -13,7 +13,7 @@ use everlink::time::Instant;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use crate::client::{Received, Shared};
+use crate::client::{Inner, Received, Shared};
 use crate::clock::{Clock, SleepWatch};
 use crate::open::{OpenError, Opener, Opening};
 use crate::options::Notice;
@@ -157,7 +157,8 @@ impl Io {
             let (epoch, failure, detail) = (*epoch, *failure, detail.clone());
             self.watched.tell(&Notice::Failed { epoch, failure, detail });
         }
-        let link = &mut shared.lock().link;
+        let inner = &mut *shared.lock();
+        let link = &mut inner.link;
         match happened {
             Happened::Connected(epoch, target) => match secret() {
                 Some(secret) => {
@@ -173,13 +174,13 @@ impl Io {
             Happened::Moved(epoch, Moved::Sent(count)) => self.stream.sent(link, now, epoch, count),
             Happened::Moved(epoch, Moved::Received(count)) => {
                 self.stream.received(link, now, epoch, count);
-                self.deliver(link, now, epoch);
+                self.deliver(inner, now, epoch);
             }
             Happened::Moved(epoch, Moved::Lost) => self.stream.lost(link, now, epoch),
             Happened::Resumed => {
                 self.stream.resume(link, now);
                 let epochs: Vec<Epoch> = self.stream.epochs().collect();
-                epochs.into_iter().for_each(|epoch| self.deliver(link, now, epoch));
+                epochs.into_iter().for_each(|epoch| self.deliver(inner, now, epoch));
             }
             Happened::Link(input) => link.handle(now, input).for_each(drop),
             Happened::Tick => self.stream.tick(link, now),
@@ -187,18 +188,28 @@ impl Io {
     }
 
     /// Hands what came to the application, until there is nothing more or the application does not keep up.
-    fn deliver(&mut self, link: &mut crate::client::TracedLink, now: Instant, epoch: Epoch) {
-        while let Some(deliveries) = self.stream.read(link, now, epoch) {
+    fn deliver(&mut self, inner: &mut Inner, now: Instant, epoch: Epoch) {
+        let Inner { link, unread: untaken, .. } = inner;
+        while let Some(mut deliveries) = self.stream.read(link, now, epoch) {
             let mut unread = Vec::new();
-            for delivery in deliveries {
+            while let Some(delivery) = deliveries.next() {
                 let (kind, data) = match delivery {
                     Delivery::Message { kind, data } => (kind, data),
                     other => {
+                        if let (Delivery::Session { resumed: false, .. }, Some(untaken)) =
+                            (&other, untaken.as_mut())
+                        {
+                            untaken.restart();
+                        }
                         self.notices.extend(Notice::of_delivery(epoch, &other));
                         continue;
                     }
                 };
-                let received = Received { kind, data: bytes::Bytes::copy_from_slice(data) };
+                let number = deliveries.number();
+                let received = Received { kind, data: bytes::Bytes::copy_from_slice(data), number };
+                if let Some(untaken) = untaken.as_mut().filter(|_| !self.messages.is_closed()) {
+                    untaken.push(number);
+                }
                 if !unread.is_empty() {
                     unread.push(received);
                 } else if let Err(mpsc::error::TrySendError::Full(received)) =
@@ -206,6 +217,9 @@ impl Io {
                 {
                     unread.push(received);
                 }
+            }
+            if let Some(untaken) = untaken {
+                link.handle(now, Input::Unread(untaken.first())).for_each(drop);
             }
             if !unread.is_empty() {
                 let messages = self.messages.clone();

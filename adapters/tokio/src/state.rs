@@ -69,7 +69,7 @@ impl StateFile {
 }
 
 /// Whatever happens meanwhile, the file is the old one or the new one.
-fn replace(path: &Path, state: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, state: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().ok_or(io::ErrorKind::InvalidFilename)?.to_owned();
     name.push(".new");
     let beside = path.with_file_name(name);
@@ -83,25 +83,25 @@ fn replace(path: &Path, state: &[u8]) -> io::Result<()> {
 
 /// It holds a resume token: nobody else may read it.
 #[cfg(unix)]
-fn create(path: &Path) -> io::Result<File> {
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
 #[cfg(not(unix))]
-fn create(path: &Path) -> io::Result<File> {
+pub(crate) fn create(path: &Path) -> io::Result<File> {
     File::create(path)
 }
 
 /// So that the new name, too, is there after a loss of power.
 #[cfg(unix)]
-fn sync_directory(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 #[cfg(not(unix))]
-const fn sync_directory(_: &Path) -> io::Result<()> {
+pub(crate) const fn sync_directory(_: &Path) -> io::Result<()> {
     Ok(())
 }
 

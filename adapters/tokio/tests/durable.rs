@@ -2,32 +2,14 @@
 
 mod rig;
 
-use std::path::PathBuf;
-
 use everlink_tokio::{Error, Message, Notice, Options, connect};
 use rig::native::{Served, brisk, quick_native};
-use rig::{Rig, soon};
-
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new(name: &str) -> Scratch {
-        let path = std::env::temp_dir().join(format!("everlink-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).unwrap();
-        Scratch(path)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use rig::{Rig, Scratch, soon};
 
 fn options(scratch: &Scratch) -> Options {
     let mut config = quick_native();
     config.outbox.messages = 1000;
-    Options { config, state: Some(scratch.0.join("state")), ..Options::default() }
+    Options { config, state: Some(scratch.path("state")), ..Options::default() }
 }
 
 /// One life of a process, which ends while messages are on their way: nothing of it says goodbye or is written any more.
@@ -81,11 +63,11 @@ async fn a_client_that_dies_in_the_middle_loses_and_repeats_nothing() {
 #[tokio::test]
 async fn a_file_that_holds_no_state_is_refused_and_left_alone() {
     let scratch = Scratch::new("foreign");
-    std::fs::write(scratch.0.join("state"), b"a shopping list").unwrap();
+    std::fs::write(scratch.path("state"), b"a shopping list").unwrap();
     let source = |_| async { Err("is not asked".into()) };
     let error = everlink_tokio::connect_with(source, options(&scratch)).unwrap_err();
     assert!(matches!(error, Error::State(_)), "{error}");
-    assert_eq!(std::fs::read(scratch.0.join("state")).unwrap(), b"a shopping list");
+    assert_eq!(std::fs::read(scratch.path("state")).unwrap(), b"a shopping list");
 }
 
 #[tokio::test]

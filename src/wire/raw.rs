@@ -77,6 +77,7 @@ impl Config {
     }
 
     /// A heartbeat that is the same both ways is an answer to whoever pings, and a ping to whoever answers.
+    #[inline]
     pub(crate) fn classify(&self, mode: Mode, data: &[u8]) -> Incoming {
         let (ping, pong) = match self.heartbeat {
             Style::Websocket => return Incoming::Message,

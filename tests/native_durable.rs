@@ -4,7 +4,7 @@ mod harness;
 
 use core::time::Duration;
 
-use everlink::link::{Config, Input, Link, RestoreError, Wake};
+use everlink::link::{Action, Config, Input, Link, Next, RestoreError, Wake};
 use everlink::outbox::{Message, Outcome, Priority};
 use everlink::time::Instant;
 use everlink::wire::Wire;
@@ -132,6 +132,22 @@ fn what_is_restored_goes_on_with_the_same_ids_in_the_same_order() {
         (3, Outcome::Acknowledged),
     ]);
     assert_eq!(script.told.last().unwrap(), "Session { resumed: true, number: 1 }");
+}
+
+#[test]
+fn what_is_restored_and_stopped_before_it_is_started_comes_to_its_end() {
+    let (_, state) = full();
+    let mut link = Link::<Vec<u8>>::restore(native(), 1, &state, Instant::ORIGIN, Duration::ZERO).unwrap();
+    link.handle(Instant::ORIGIN, Input::Stop { linger: Duration::ZERO });
+    let mut ends = Vec::new();
+    while let Next::Do(action) = link.poll() {
+        if let Action::Settled(end) = action {
+            ends.push((end.id.sequence(), end.outcome));
+        }
+    }
+    ends.sort_by_key(|(id, _)| *id);
+    let (doubtful, stopped) = (Outcome::InDoubt, Outcome::Stopped);
+    assert_eq!(ends, [(1, doubtful), (2, doubtful), (3, stopped), (4, stopped)]);
 }
 
 #[test]

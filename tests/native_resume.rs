@@ -22,6 +22,7 @@ fn swallowed(change: impl FnOnce(&mut everlink::link::Config)) -> Script {
     script
 }
 
+// pain 10
 #[test]
 fn what_was_in_flight_when_the_socket_died_is_sent_again_in_order() {
     let mut script = swallowed(|_| {});
@@ -113,6 +114,7 @@ fn priorities_and_cancelling_work_until_a_message_is_numbered() {
     assert_eq!(script.far().came(), ["a", "b", "e", "d"]);
 }
 
+// pain 10
 #[test]
 fn a_session_that_the_server_does_not_know_leaves_messages_in_doubt() {
     let mut script = swallowed(|_| {});

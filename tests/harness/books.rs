@@ -24,6 +24,14 @@ pub trait Driven {
     fn pull(&mut self, epoch: Epoch) -> Option<Vec<u8>>;
     fn deadline(&self) -> Option<Instant>;
     fn report(&self, now: Instant) -> Report;
+    /// Tells what it authenticates with; false if it cannot be told.
+    fn set_credentials(&mut self, _: Option<Vec<u8>>) -> bool {
+        false
+    }
+    /// Stores its state, and goes on as what is restored from it; false if it cannot.
+    fn restart(&mut self, _now: Instant) -> bool {
+        false
+    }
 }
 
 impl Driven for Link<Vec<u8>> {
@@ -58,6 +66,19 @@ impl Driven for Link<Vec<u8>> {
 
     fn report(&self, now: Instant) -> Report {
         Link::report(self, now)
+    }
+
+    fn set_credentials(&mut self, credentials: Option<Vec<u8>>) -> bool {
+        Link::set_credentials(self, credentials);
+        true
+    }
+
+    fn restart(&mut self, now: Instant) -> bool {
+        let mut state = Vec::new();
+        self.store(now, |part| state.extend_from_slice(part));
+        let restored = Link::restore(self.config().clone(), 7, &state, now, Duration::ZERO);
+        *self = restored.expect("what a link stores can be restored");
+        true
     }
 }
 
@@ -123,6 +144,14 @@ pub enum Step {
     Cancel(usize),
     /// Pulls at most so many frames.
     Pull(Of, usize),
+    /// From now on the disk works at once, or does not answer.
+    Disk(bool),
+    /// The disk answers to what was to be stored last: it is, or it could not be.
+    Stored(bool),
+    /// The application gets other credentials, or none.
+    Credentials(bool),
+    /// The process ends in good order, and the next one goes on with its state.
+    Restart,
     Poll,
     Drain,
 }
@@ -148,7 +177,13 @@ pub struct Books<L> {
     count: u32,
     /// Which payload belongs to which message.
     payloads: BTreeMap<Vec<u8>, MessageId>,
+    /// Whether the disk answers at once.
+    stores_at_once: bool,
+    /// What it has not answered.
+    storing: Option<u64>,
 }
+
+const CREDENTIALS: &[u8] = b"credentials";
 
 impl<L: Driven> Books<L> {
     pub const fn new(link: L) -> Books<L> {
@@ -165,6 +200,8 @@ impl<L: Driven> Books<L> {
             ledger: Vec::new(),
             count: 0,
             payloads: BTreeMap::new(),
+            stores_at_once: true,
+            storing: None,
         }
     }
 
@@ -218,6 +255,17 @@ impl<L: Driven> Books<L> {
                 }
             }
             Step::Pull(of, most) => self.pull(self.epoch(*of), *most),
+            Step::Disk(works) => {
+                self.stores_at_once = *works;
+                if *works {
+                    self.stored(true);
+                }
+            }
+            Step::Stored(well) => self.stored(*well),
+            Step::Credentials(some) => {
+                self.link.set_credentials(some.then(|| CREDENTIALS.to_vec()));
+            }
+            Step::Restart => self.restart(),
             Step::Poll => drop(self.poll()),
             Step::Drain => self.drain(),
         }
@@ -263,6 +311,23 @@ impl<L: Driven> Books<L> {
         self.handle(Input::Socket(epoch, event));
     }
 
+    fn stored(&mut self, well: bool) {
+        if let Some(version) = self.storing.take() {
+            self.handle(if well { Input::Stored(version) } else { Input::StoreFailed(version) });
+        }
+    }
+
+    /// Its sockets go with the process, and the next one counts its own.
+    fn restart(&mut self) {
+        if self.link.restart(self.now) {
+            self.sockets.clear();
+            self.gone.clear();
+            self.totals.clear();
+            self.storing = None;
+            (self.newest, self.previous, self.nonce) = (0, 0, 0);
+        }
+    }
+
     fn send(&mut self, len: usize, priority: Priority, ttl: Option<Duration>, key: Option<u64>) {
         self.count += 1;
         // Four bytes tell them apart; none is a heartbeat.
@@ -297,7 +362,10 @@ impl<L: Driven> Books<L> {
             let Some(payload) = self.link.pull(epoch) else { break };
             // On the native wire some frames have no message.
             let Some(&id) = self.payloads.get(&payload) else {
-                assert!(payload.is_empty(), "a payload that was never sent: {payload:?}");
+                assert!(
+                    payload.is_empty() || payload == CREDENTIALS,
+                    "a payload that was never sent: {payload:?}"
+                );
                 continue;
             };
             let (_, end) = self.ledger[self.ledger.binary_search_by_key(&id, |(id, _)| *id).unwrap()];
@@ -323,7 +391,12 @@ impl<L: Driven> Books<L> {
                 }
                 Action::Ping { nonce, .. } => self.nonce = nonce,
                 Action::Settled(settlement) => self.settle(settlement),
-                Action::Store { version } => self.handle(Input::Stored(version)),
+                Action::Store { version } => {
+                    assert_eq!(self.storing.replace(version), None, "one state is stored at a time");
+                    if self.stores_at_once {
+                        self.stored(true);
+                    }
+                }
                 Action::Close { .. }
                 | Action::Pong { .. }
                 | Action::Flush { .. }
@@ -353,6 +426,7 @@ impl<L: Driven> Books<L> {
     /// Stops the link and closes every socket; then each accepted message must have its end.
     pub fn wind_up(&mut self) {
         self.drain();
+        self.apply(&Step::Disk(true));
         self.handle(Input::Stop { linger: Duration::ZERO });
         self.drain();
         for known in core::mem::take(&mut self.sockets) {

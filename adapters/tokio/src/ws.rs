@@ -253,10 +253,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// What happens next; what waits to go out goes meanwhile. `None` when all is over. May be dropped and called again.
     pub async fn next(&mut self) -> Option<Event<'_>> {
-        match self.turn(EVENT).await {
-            Turn::Event => self.socket.read(),
-            Turn::Room | Turn::Over => None,
+        // What is there already needs no waiting.
+        if !self.socket.is_ready() && self.turn(EVENT).await != Turn::Event {
+            return None;
         }
+        self.socket.read()
     }
 
     /// The same, with a way to send one message while the event is lent; there is room for it.
@@ -266,10 +267,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if !self.socket.has_room(self.max_send) && self.turn(room).await == Turn::Over {
             return None;
         }
-        match self.turn(EVENT).await {
-            Turn::Event => self.socket.read_with_reply(),
-            Turn::Room | Turn::Over => None,
+        if !self.socket.is_ready() && self.turn(EVENT).await != Turn::Event {
+            return None;
         }
+        self.socket.read_with_reply()
     }
 
     /// Waits for what is wanted; what waits to go out goes meanwhile. May be dropped and called again. For tasks that have other

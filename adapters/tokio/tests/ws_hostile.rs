@@ -16,7 +16,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 /// What the wire between the ends holds, each way.
 const WIRE: usize = 4 << 10;
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+const REQUEST: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: example.org\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,7 +135,13 @@ async fn what_is_claimed_or_repeated_without_end_is_refused_by_its_head() {
         [
             ("2^63 bytes", frame(end, 0x82, 1 << 63, b""), Violation::HugeLength, 2, 1002),
             ("2^62 bytes", frame(end, 0x82, 1 << 62, b""), Violation::FrameTooBig(1 << 62), 1, 1009),
-            ("a byte too much", frame(end, 0x82, (1 << 20) + 1, b""), Violation::FrameTooBig((1 << 20) + 1), 1, 1009),
+            (
+                "a byte too much",
+                frame(end, 0x82, (1 << 20) + 1, b""),
+                Violation::FrameTooBig((1 << 20) + 1),
+                1,
+                1009,
+            ),
             (
                 "a message that grows",
                 [begun.clone(), frame(end, 0x00, 1 << 20, b"")].concat(),

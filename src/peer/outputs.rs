@@ -32,6 +32,9 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
                     open.flags.set(Flags::RENEWAL_ASKED);
                     return Some(Action::Renew);
                 }
+                if open.flags.has(Flags::WELCOME) && !self.core.session.counts.may_welcome(cx.durable) {
+                    return self.core.session.outbox.next_settlement(self.arena).map(Action::Settled);
+                }
                 let speaks = open.speaks()
                     || self.core.session.wants_to_send(&cx, &open.attachment(self.now), self.arena, true);
                 if speaks && !open.flags.has(Flags::FLUSH_ASKED) {
@@ -52,6 +55,10 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
         }
         let session = &mut self.core.session;
         let counts = &session.counts;
+        if open.flags.has(Flags::WELCOME) && !counts.may_welcome(cx.durable) {
+            open.flags.take(Flags::FLUSH_ASKED);
+            return None;
+        }
         if open.flags.take(Flags::WELCOME) {
             // It carries the latest token.
             open.flags.take(Flags::RENEWAL);

@@ -34,6 +34,8 @@ pub(crate) struct Reading<'f, 'l> {
     /// What was read before the last step.
     before: usize,
     news: News,
+    /// How many that count have come in the session.
+    received: u64,
 }
 
 /// What a frame has brought.
@@ -51,7 +53,15 @@ pub(crate) struct News {
 
 impl<'f, 'l> Reading<'f, 'l> {
     pub(crate) fn new(frame: &'f [u8], limits: &'l Limits, role: Role) -> Reading<'f, 'l> {
-        Reading { reader: Reader::new(frame, limits), frame, role, good: 0, before: 0, news: News::default() }
+        Reading {
+            reader: Reader::new(frame, limits),
+            frame,
+            role,
+            good: 0,
+            before: 0,
+            news: News::default(),
+            received: 0,
+        }
     }
 
     /// Reads on to what is for the machine, or to the end. `attachment` is `None` until the session is on this socket: then
@@ -116,8 +126,9 @@ impl<'f, 'l> Reading<'f, 'l> {
                 };
                 match session.counts.receive(u32::try_from(len).unwrap_or(u32::MAX)) {
                     Arrival::New => {
-                        self.news.messages += 1;
-                        self.news.bytes += len as u64;
+                        self.news.messages = self.news.messages.saturating_add(1);
+                        self.news.bytes = self.news.bytes.saturating_add(len as u64);
+                        self.received = session.counts.received();
                     }
                     Arrival::Repeat => self.news.repeats = self.news.repeats.saturating_add(1),
                     Arrival::Stray => return Some(Step::Refused(code::PROTOCOL)),
@@ -141,7 +152,11 @@ impl<'f, 'l> Reading<'f, 'l> {
 
     /// What was read so far, for the application.
     pub(crate) fn deliveries(&self) -> Deliveries<'f> {
-        Deliveries::envelopes(self.frame.get(..self.good).unwrap_or_default(), self.news.repeats)
+        Deliveries::envelopes(
+            self.frame.get(..self.good).unwrap_or_default(),
+            self.news.repeats,
+            self.received.saturating_sub(self.news.messages),
+        )
     }
 }
 

@@ -71,9 +71,10 @@ pub(super) async fn run(settings: Settings) -> ExitCode {
         }
     };
     let (printer, mut printed) = output::start(settings.binary, screen);
+    let count = settings.state.is_some().then(|| printer.printed.clone());
     let heard = watch::Sender::new(());
     let quiet = heard.subscribe();
-    tokio::spawn(receive(messages, printer, Arc::clone(&journal), heard));
+    tokio::spawn(receive(messages, printer.sender, count, Arc::clone(&journal), heard));
     let mut feed = Feed { lines: input::start(settings.config.outbox.message_bytes as usize), current: None };
 
     let end = tokio::select! {
@@ -129,6 +130,7 @@ fn start(settings: &Settings, journal: &Arc<Journal>) -> Result<(Client, Message
         seed: settings.seed,
         tls: settings.tls.clone(),
         max_message: settings.max_message,
+        state: settings.state.clone(),
         trace: recorder.map(|recorder| Box::new(recorder) as _),
         observer: Some(Box::new(move |now, notice| {
             observer.notice(now, notice);
@@ -153,17 +155,25 @@ fn flush(trace: &TraceFile) -> io::Result<()> {
     trace.lock().unwrap_or_else(PoisonError::into_inner).flush()
 }
 
-/// From the connection to the printer.
+/// From the connection to the printer. Where a process may be killed and go on, a message is taken when it is printed.
 async fn receive(
     mut messages: Messages,
     printer: mpsc::Sender<Received>,
+    mut printed: Option<watch::Receiver<u64>>,
     journal: Arc<Journal>,
     heard: watch::Sender<()>,
 ) {
+    let mut sent = 0;
     while let Some(message) = messages.recv().await {
         journal.message(&message);
         heard.send_replace(());
         if printer.send(message).await.is_err() {
+            return;
+        }
+        sent += 1;
+        if let Some(printed) = &mut printed
+            && printed.wait_for(|count| *count >= sent).await.is_err()
+        {
             return;
         }
     }

@@ -157,8 +157,11 @@ fn a_channel_that_is_left_and_wanted_again_is_confirmed_again() {
     channels.unsubscribe(third);
     let fourth = channels.subscribe(&config, "a").unwrap();
     assert_eq!(give(&mut channels), None);
+    assert_eq!(channels.confirmed(order, 0, 8), None);
+    assert_eq!((channels.state(third), channels.state(fourth)), (None, Some(State::Pending)));
+    let (order, what) = give(&mut channels).unwrap();
+    assert_eq!((what.as_str(), SubscriptionId::of_order(order)), ("subscribe a", Some(fourth)));
     assert_eq!(channels.confirmed(order, 0, 8), Some(Confirmed::Subscribed { id: fourth, gap: false }));
-    assert_eq!(channels.state(third), None);
 }
 
 #[test]
@@ -390,13 +393,18 @@ proptest! {
                         // A number that another channel had is now this one's.
                         server.values_mut().filter(|other| **other == number).for_each(|other| *other = 0);
                         server.insert(order.name, number);
-                        if let Some(known) = wanted.get_mut(order.name) {
+                        let meant = |known: &&mut Wanted| SubscriptionId::of_order(order.id) == Some(known.id);
+                        if let Some(known) = wanted.get_mut(order.name).filter(meant) {
                             expected = Some(Confirmed::Subscribed { id: known.id, gap: known.gap });
                             (known.confirmed, known.gap) = (true, false);
                         }
                     } else {
                         server.remove(order.name);
-                        expected = wanted.remove(order.name).map(|known| Confirmed::Refused { id: known.id, code: 9 });
+                        let meant = |known: &Wanted| SubscriptionId::of_order(order.id) == Some(known.id);
+                        if wanted.get(order.name).is_some_and(meant) {
+                            let known = wanted.remove(order.name).unwrap();
+                            expected = Some(Confirmed::Refused { id: known.id, code: 9 });
+                        }
                     }
                     let code = if answer.is_some() { 0 } else { 9 };
                     prop_assert_eq!(channels.confirmed(order.id, code, number), expected);

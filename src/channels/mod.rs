@@ -55,6 +55,30 @@ pub const SYSTEM: &str = "system";
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SubscriptionId(NonZeroU32);
 
+impl SubscriptionId {
+    /// The highest number.
+    pub const MAX: u32 = u32::MAX >> 2;
+
+    /// Its number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// Of the order with this id; `None` for a publish, and for an order to leave.
+    #[must_use]
+    pub const fn of_order(order: u32) -> Option<SubscriptionId> {
+        match NonZeroU32::new(order >> 2) {
+            Some(number) if order & 3 == SUBSCRIBE => Some(SubscriptionId(number)),
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// The lowest bits of the ids of orders. Those of publishes are even.
+const SUBSCRIBE: u32 = 1;
+const UNSUBSCRIBE: u32 = 3;
+
 impl fmt::Display for SubscriptionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
@@ -77,8 +101,8 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Order<'a> {
-    /// For the envelope. It is odd: whoever gives ids to publishes that are to be confirmed gives them even ones, so that a
-    /// confirmation shows by its id what it is of.
+    /// For the envelope: four times the number of the subscription, and 1 to subscribe, 3 to leave. So a confirmation shows by its
+    /// id what it is of, if whoever gives ids to publishes gives them even ones.
     pub id: u32,
     /// What to do.
     pub action: Action<'a>,
@@ -194,17 +218,16 @@ pub struct Channels<N, S> {
     subscriptions: u32,
     /// How many orders are to be given.
     orders: u32,
-    /// The id of the order that was given last.
-    order: u32,
     strays: u64,
 }
 
 #[cfg(feature = "alloc")]
 impl<N: AsRef<str>> Channels<N, alloc::boxed::Box<[Slot<N>]>> {
-    /// With so many slots on the heap.
+    /// With so many slots on the heap; `start` as in [`starting_at`](Channels::starting_at).
     #[must_use]
-    pub fn with_capacity(capacity: u32) -> Self {
-        Channels::new(core::iter::repeat_with(|| Slot::EMPTY).take(capacity as usize).collect())
+    pub fn with_capacity(capacity: u32, start: u32) -> Self {
+        let slots = core::iter::repeat_with(|| Slot::EMPTY);
+        Channels::starting_at(slots.take(capacity.min(SubscriptionId::MAX) as usize).collect(), start)
     }
 }
 
@@ -214,7 +237,15 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
     /// A channel that was left keeps its slot until the other end has confirmed that.
     #[must_use]
     pub fn new(slots: S) -> Channels<N, S> {
-        Channels { table: Table::new(slots), subscriptions: 0, orders: 0, order: u32::MAX, strays: 0 }
+        Channels::starting_at(slots, 0)
+    }
+
+    /// As [`new`](Channels::new), with ids that begin soon behind `start`. A process that was restarted and goes on with its old
+    /// session gives another number than before: confirmations of forgotten orders may still come, and must not be taken for
+    /// those of new ones.
+    #[must_use]
+    pub fn starting_at(slots: S, start: u32) -> Channels<N, S> {
+        Channels { table: Table::new(slots, start), subscriptions: 0, orders: 0, strays: 0 }
     }
 
     /// The application wants what is published on a channel. It is pending; [`Confirmed`] tells what came of it.
@@ -293,10 +324,13 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         let Some((index, entry)) = first.and_then(|index| Some((index, self.table.entry(index)?))) else {
             return Ok(false);
         };
-        let (name, id) = (entry.name.as_ref(), self.order.wrapping_add(2));
-        let action = if entry.wanted { Action::Subscribe(name) } else { Action::Unsubscribe(name) };
+        let name = entry.name.as_ref();
+        let (action, kind) = match entry.wanted {
+            true => (Action::Subscribe(name), SUBSCRIBE),
+            false => (Action::Unsubscribe(name), UNSUBSCRIBE),
+        };
+        let id = self.id(index).map_or(0, SubscriptionId::get) << 2 | kind;
         let message = send(Order { id, action })?;
-        self.order = id;
         self.change(index, |entry| {
             entry.given = if entry.wanted { Given::Subscribe } else { Given::Unsubscribe };
             (entry.order, entry.message) = (id, message);
@@ -326,7 +360,8 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
             self.strays = self.strays.saturating_add(1);
             return None;
         };
-        let (joins, gap, id) = (entry.given == Given::Subscribe, entry.gap, self.wanted(index));
+        let (joins, gap) = (entry.given == Given::Subscribe, entry.gap);
+        let id = self.wanted(index).filter(|id| SubscriptionId::of_order(order) == Some(*id));
         let joined = joins && code == 0;
         let number = if joined { number } else { 0 };
         // What it calls by this number now, it called another one by before.
@@ -336,12 +371,13 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         self.table.call(index, number);
         self.change(index, |entry| {
             (entry.given, entry.message, entry.known) = (Given::Nothing, None, joined);
-            entry.wanted &= joined || !joins;
-            entry.confirmed = entry.wanted && joined;
-            entry.gap &= !joined;
+            // One that was made meanwhile has its own order still to come.
+            entry.wanted &= joined || id.is_none();
+            entry.confirmed = id.is_some() && joined;
+            entry.gap &= id.is_none();
         });
         self.tidy(index);
-        let id = id.filter(|_| joins)?;
+        let id = id?;
         if joined {
             return Some(Confirmed::Subscribed { id, gap });
         }

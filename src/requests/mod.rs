@@ -219,6 +219,16 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
         Ok(id)
     }
 
+    /// Leaves a copy of its message with a request that has begun: it is [asked again](Requests::again) with it if it is in doubt.
+    /// As the `copy` of [`begin`](Requests::begin), for those whose copy has the id in it.
+    pub fn keep(&mut self, id: RequestId, copy: P) {
+        if let Some(index) = self.index(id.get(), &[Stage::Asked])
+            && let Some(slot) = self.table.slot_mut(index)
+        {
+            slot.copy = Some(copy);
+        }
+    }
+
     /// The outbox has accepted the request's message (the first, or the one that asks [again](Requests::again)).
     pub fn queued(&mut self, id: RequestId, message: MessageId) {
         let Some(index) = self.index(id.get(), &[Stage::Asked, Stage::Again]) else { return };

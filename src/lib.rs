@@ -103,6 +103,7 @@ pub mod acceptor;
 pub mod backoff;
 pub mod channels;
 pub mod delivery;
+pub mod dialogue;
 pub mod error;
 pub mod heartbeat;
 #[cfg(feature = "serde")]

@@ -430,6 +430,18 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         Receiver::Nobody
     }
 
+    /// The subscription to the channel of this name, if there is one.
+    #[must_use]
+    pub fn of_name(&self, name: &str) -> Option<SubscriptionId> {
+        self.wanted(self.table.find(By::Name(name))?)
+    }
+
+    /// The subscription to the channel that the other end calls by this number, if there is one.
+    #[must_use]
+    pub fn of_number(&self, number: u32) -> Option<SubscriptionId> {
+        self.wanted(self.table.find(By::Number(number)).filter(|_| number != 0)?)
+    }
+
     /// How a subscription stands; `None` if there is no such one (any more).
     #[must_use]
     pub fn state(&self, id: SubscriptionId) -> Option<State> {

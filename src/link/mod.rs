@@ -7,6 +7,7 @@
 mod action;
 mod candidate;
 mod config;
+mod dialogue;
 mod events;
 mod input;
 mod machine;
@@ -34,6 +35,7 @@ pub use state::{Cause, State, Status, Wake};
 
 use crate::backoff::Backoff;
 use crate::delivery::Durable;
+use crate::dialogue::{Desk, Dialogue};
 use crate::error::ConfigError;
 use crate::metrics::{Metrics, Queue, Report};
 use crate::outbox::{Arena, Message, MessageId, Outcome, Refused, RefusedReason, Settlement, Slots, Storage};
@@ -54,6 +56,7 @@ pub struct Link<P, S = Storage<P>> {
     core: Core,
     arena: Arena<P, S>,
     credentials: Option<Secret<P>>,
+    desk: Desk<P>,
 }
 
 /// All of a link that depends neither on its payload nor on where that is kept.
@@ -177,7 +180,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             told_quality: Quality::Unknown,
             rest: None,
         };
-        Link { config, core, arena, credentials: None }
+        Link { config, core, arena, credentials: None, desk: Desk::NONE }
     }
 
     /// Handles something that happened at `now`, and gives what it carried for the application.
@@ -185,8 +188,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// Never fails. A `now` before that of the last call counts as the last one. Give inputs that are already there before
     /// a late [`Tick`](Input::Tick). Timers that are due at `now` fire, whatever the input is.
     pub fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
-        machine::Machine { config: &self.config, core: &mut self.core, arena: &mut self.arena }
-            .handle(now, input)
+        let Link { config, core, arena, desk, .. } = self;
+        machine::Machine { config, core, arena, desk }.handle(now, input)
     }
 
     /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
@@ -198,8 +201,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     }
 
     fn look(&mut self) -> Next {
-        let mut outputs =
-            outputs::Outputs { config: &self.config, core: &mut self.core, arena: &mut self.arena };
+        let Link { config, core, arena, desk, .. } = self;
+        let mut outputs = outputs::Outputs { config, core, arena, desk };
         if let Some(action) = outputs.next() {
             return Next::Do(action);
         }
@@ -222,7 +225,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// When there will be something to do if nothing happens before, and why; pure.
     #[must_use]
     pub fn wake(&self) -> Option<(Instant, Wake)> {
-        self.core.wake(&self.config, self.core.session.outbox.next_expiry(&self.arena))
+        let dialogue = self.desk.get().and_then(Dialogue::next_deadline);
+        self.core.wake(&self.config, self.core.session.outbox.next_expiry(&self.arena), dialogue)
     }
 
     /// Accepts a message at `now` (the clock that the inputs carry), to be sent as soon as there is a connection.
@@ -244,12 +248,13 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         core.now = core.now.max(now);
         let refused = |reason, message| Err(Refused { reason, message });
         let payload = message.payload.as_ref();
-        let result = if message.tag != 0 && !self.config.wire.has_tag(message.tag) {
+        let tagged = message.tag != 0;
+        let result = if tagged && (self.desk.is_open() || !self.config.wire.has_tag(message.tag)) {
             refused(RefusedReason::Tag, message)
         } else if self.config.wire.classify(self.config.heartbeat.mode, payload) != Incoming::Message {
             refused(RefusedReason::Heartbeat, message)
         } else if let Ok(len) = u32::try_from(payload.len()) {
-            let metrics = &mut core.metrics;
+            let (metrics, desk) = (&mut core.metrics, &mut self.desk);
             core.session.outbox.push(
                 &mut self.arena,
                 &self.config.outbox,
@@ -258,7 +263,10 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
                 message,
                 |gone, payload| {
                     outputs::count(metrics, gone.outcome);
-                    displaced(gone, payload);
+                    match desk.get_mut().filter(|_| gone.id.is_own()) {
+                        Some(dialogue) => dialogue.settled(gone),
+                        None => displaced(gone, payload),
+                    }
                 },
             )
         } else {
@@ -289,6 +297,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     pub fn cancel(&mut self, id: MessageId) -> Option<P> {
         self.core.rest = None;
         let payload = self.core.session.outbox.cancel(&mut self.arena, id)?;
+        if let Some(dialogue) = self.desk.get_mut() {
+            dialogue.settled(Settlement { id, outcome: Outcome::Cancelled });
+        }
         self.core.unstored = true;
         outputs::count(&mut self.core.metrics, Outcome::Cancelled);
         Some(payload)

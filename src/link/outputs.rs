@@ -7,6 +7,7 @@ use super::config::Config;
 use super::socket::{Candidacy, Farewell, Flush, Hello, Other, Phase, Socket};
 use super::state::{State, Wake};
 use super::{Core, Outcome};
+use crate::dialogue::Desk;
 use crate::metrics::Metrics;
 use crate::outbox::{Arena, Slots};
 use crate::quality::Quality;
@@ -18,11 +19,23 @@ pub(super) struct Outputs<'a, P, S> {
     pub(super) config: &'a Config,
     pub(super) core: &'a mut Core,
     pub(super) arena: &'a mut Arena<P, S>,
+    pub(super) desk: &'a mut Desk<P>,
 }
 
 impl<P, S: Slots<P>> Outputs<'_, P, S> {
     /// The next pending action, in the order of [`Action`]'s variants.
     pub(super) fn next(&mut self) -> Option<Action> {
+        loop {
+            self.tell();
+            let next = self.pending();
+            // What was settled may be a request that is to be asked again.
+            if next.is_some() || !self.tell() {
+                return next;
+            }
+        }
+    }
+
+    fn pending(&mut self) -> Option<Action> {
         let first = self.core.abandon().or_else(|| self.core.farewell_flush());
         first.or_else(|| self.core.close()).or_else(|| self.core.open()).or_else(|| {
             self.core
@@ -34,6 +47,7 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
                 .or_else(|| self.core.retry())
                 .or_else(|| self.core.quality_change())
                 .or_else(|| self.settled())
+                .or_else(|| self.ended())
         })
     }
 
@@ -62,9 +76,13 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     }
 
     fn settled(&mut self) -> Option<Action> {
-        let settlement = self.core.session.outbox.next_settlement(self.arena)?;
-        count(&mut self.core.metrics, settlement.outcome);
-        Some(Action::Settled(settlement))
+        loop {
+            let settlement = self.core.session.outbox.next_settlement(self.arena)?;
+            count(&mut self.core.metrics, settlement.outcome);
+            if self.is_foreign(settlement) {
+                return Some(Action::Settled(settlement));
+            }
+        }
     }
 }
 
@@ -197,14 +215,22 @@ impl Core {
         once.saturating_mul(1 << self.impatience.min(5))
     }
 
-    /// The earliest timer. `expiry` is the outbox's.
-    pub(super) fn wake(&self, config: &Config, expiry: Option<Instant>) -> Option<(Instant, Wake)> {
+    /// The earliest timer. `expiry` is the outbox's, `dialogue` that of requests.
+    pub(super) fn wake(
+        &self,
+        config: &Config,
+        expiry: Option<Instant>,
+        dialogue: Option<Instant>,
+    ) -> Option<(Instant, Wake)> {
         let mut earliest = expiry.map(|at| (at, Wake::Expiry));
         let mut timer = |at: Instant, why: Wake| {
             if earliest.is_none_or(|(other, _)| at < other) {
                 earliest = Some((at, why));
             }
         };
+        if let Some(at) = dialogue {
+            timer(at, Wake::Request);
+        }
         if let Some(at) = self.store_again {
             timer(at, Wake::Store);
         }

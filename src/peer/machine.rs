@@ -91,7 +91,7 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
         };
         let mut attachment = open.attachment(now);
         let welcomed = !open.flags.has(Flags::WELCOME);
-        let mut reading = Reading::new(data, &self.config.acceptor.limits, Role::Server);
+        let mut reading = Reading::new(data, &self.config.acceptor.limits, Role::Server, false);
         let (mut parted, mut fate) = (None, Fate::Stays);
         while parted.is_none()
             && let Some(step) = reading.next(&cx, session, welcomed.then_some(&mut attachment), self.arena)
@@ -111,6 +111,7 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
                 // There is one hello on a socket, and the acceptor has read it.
                 Step::Control(Envelope::Hello(_)) => parted = Some(Parted::violation(code::PROTOCOL, None)),
                 Step::Refused(code) => parted = Some(Parted::violation(code, Self::limit(self.config, data))),
+                Step::Spoken(_) => {}
                 // A pong is a sign of life and nothing else; what is for the application is among the deliveries; what counts,
                 // or is for clients, does not come as a step.
                 Step::Control(

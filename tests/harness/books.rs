@@ -323,6 +323,7 @@ impl<L: Driven> Books<L> {
                 }
                 Action::Ping { nonce, .. } => self.nonce = nonce,
                 Action::Settled(settlement) => self.settle(settlement),
+                Action::Ended(_) => {}
                 Action::Store { version } => self.handle(Input::Stored(version)),
                 Action::Close { .. }
                 | Action::Pong { .. }

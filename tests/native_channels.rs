@@ -243,3 +243,16 @@ fn limits_are_named() {
     assert_eq!(link.subscribe(now, "a"), Err(RefusedReason::Twice(id)));
     assert_eq!(link.subscribe(now, "b"), Err(RefusedReason::TooMany { limit: 1 }));
 }
+
+#[test]
+fn an_order_that_is_not_confirmed_in_time_is_given_again_under_its_id() {
+    let mut script = talking(|_| {});
+    let id = subscribe(&mut script, "weather");
+    script.until(10_999);
+    assert_eq!(orders(&mut script), ["subscribe 5 weather"]);
+    served_until(&mut script, 12_000);
+    assert_eq!(orders(&mut script), ["subscribe 5 weather"; 2]);
+    assert_eq!(script.link.subscription(id), Some(State::Confirmed));
+    script.until(40_000);
+    assert_eq!(orders(&mut script).len(), 2);
+}

@@ -42,8 +42,10 @@ pub use slot::Slot;
 
 use core::fmt;
 use core::num::NonZeroU32;
+use core::time::Duration;
 
 use crate::outbox::{MessageId, Outcome};
+use crate::time::Instant;
 use slot::{By, Entry, Given, Table};
 
 /// The channel on which a server speaks to each of its clients, without a subscription.
@@ -218,6 +220,8 @@ pub struct Channels<N, S> {
     subscriptions: u32,
     /// How many orders are to be given.
     orders: u32,
+    /// Not above the first time at which an order is to be given again.
+    deadline: Option<Instant>,
     strays: u64,
 }
 
@@ -245,7 +249,7 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
     /// those of new ones.
     #[must_use]
     pub fn starting_at(slots: S, start: u32) -> Channels<N, S> {
-        Channels { table: Table::new(slots, start), subscriptions: 0, orders: 0, strays: 0 }
+        Channels { table: Table::new(slots, start), subscriptions: 0, orders: 0, deadline: None, strays: 0 }
     }
 
     /// The application wants what is published on a channel. It is pending; [`Confirmed`] tells what came of it.
@@ -317,6 +321,19 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         &mut self,
         send: impl FnOnce(Order<'_>) -> Result<Option<MessageId>, E>,
     ) -> Result<bool, E> {
+        self.give_until(None, send)
+    }
+
+    /// As [`give`](Channels::give); if the order is not confirmed by then, it is [given again](Channels::expire): whoever serves it
+    /// may have had no room to say so. Giving it twice does no harm.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn give_until<E>(
+        &mut self,
+        due: Option<Instant>,
+        send: impl FnOnce(Order<'_>) -> Result<Option<MessageId>, E>,
+    ) -> Result<bool, E> {
         if self.orders == 0 {
             return Ok(false);
         }
@@ -333,9 +350,39 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         let message = send(Order { id, action })?;
         self.change(index, |entry| {
             entry.given = if entry.wanted { Given::Subscribe } else { Given::Unsubscribe };
-            (entry.order, entry.message) = (id, message);
+            (entry.order, entry.message, entry.due) = (id, message, due);
         });
+        self.deadline = self.deadline.into_iter().chain(due).min();
         Ok(true)
+    }
+
+    /// Orders that left and should have been confirmed by `now` are to be given again; those that have not left have `more` time.
+    pub fn expire(&mut self, now: Instant, more: Duration) {
+        if self.deadline.is_none_or(|at| now < at) {
+            return;
+        }
+        self.deadline = None;
+        for index in 0..self.table.capacity() {
+            self.change(index, |entry| {
+                if entry.given == Given::Nothing {
+                    entry.due = None;
+                } else if entry.due.is_some_and(|due| due <= now) {
+                    if entry.message.is_some() {
+                        entry.due = Some(now + more);
+                    } else {
+                        (entry.given, entry.due) = (Given::Nothing, None);
+                    }
+                }
+            });
+            let due = self.table.entry(index).and_then(|entry| entry.due);
+            self.deadline = self.deadline.into_iter().chain(due).min();
+        }
+    }
+
+    /// When to call [`expire`](Channels::expire). It may be early; then there is nothing to do.
+    #[must_use]
+    pub const fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// The outbox has settled a message. True if it was that of an order. If it never left, the order is to be given again.

@@ -5,6 +5,7 @@ use core::num::NonZeroU32;
 
 use super::SubscriptionId;
 use crate::outbox::{Key, MessageId};
+use crate::time::Instant;
 
 /// No slot.
 const NIL: u32 = u32::MAX;
@@ -32,6 +33,8 @@ pub(super) struct Entry<N> {
     pub(super) order: u32,
     /// The order's message, as long as the outbox has it.
     pub(super) message: Option<MessageId>,
+    /// When it is given again if it was not confirmed; `None` for never.
+    pub(super) due: Option<Instant>,
     /// By which number the other end calls it in this session; 0 if by none.
     pub(super) number: u32,
     /// Whether it was confirmed in a session that is gone, so that something may have been missed.
@@ -49,6 +52,7 @@ impl<N> Entry<N> {
             given: Given::Nothing,
             order: 0,
             message: None,
+            due: None,
             number: 0,
             gap: false,
         }
@@ -79,7 +83,7 @@ impl Hook {
     const NONE: Hook = Hook { bucket: NIL, chain: NIL };
 }
 
-/// Room for one subscription: 72 bytes and the name.
+/// Room for one subscription: 80 bytes and the name.
 #[derive(Clone, Debug)]
 pub struct Slot<N> {
     /// Of the subscription in it, or of the last one.

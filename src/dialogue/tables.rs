@@ -94,7 +94,7 @@ impl<P> Tables<P> {
 
 impl<P> Dialogue<P> {
     #[cfg(feature = "alloc")]
-    pub(super) fn new() -> Dialogue<P>
+    pub(crate) fn new() -> Dialogue<P>
     where
         P: AsRef<[u8]> + Clone + for<'a> From<&'a [u8]>,
     {
@@ -233,12 +233,15 @@ impl<P> Dialogue<P> {
     }
 
     /// Ends what is due.
-    pub(crate) fn expire<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>) {
+    pub(crate) fn expire<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>, config: Numbers<'_>) {
         if self.next_deadline().is_none_or(|at| at > post.now) {
             return;
         }
         if let Some(requests) = &mut self.tables.requests {
             requests.expire(post.now, |message| drop(post.outbox.cancel(post.arena, message)));
+        }
+        if let Some(channels) = &mut self.tables.channels {
+            channels.expire(post.now, config.requests.timeout);
         }
         while let Some(id) = self.tables.incoming.as_mut().and_then(|incoming| incoming.expire(post.now)) {
             self.excuse(post, id, code::NO_ANSWER, "no answer in time");
@@ -248,7 +251,8 @@ impl<P> Dialogue<P> {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let asked = self.tables.requests.as_ref().and_then(Requests::next_deadline);
         let owed = self.tables.incoming.as_ref().and_then(Incoming::next_deadline);
-        [asked, owed].into_iter().flatten().min()
+        let ordered = self.tables.channels.as_ref().and_then(Channels::next_deadline);
+        [asked, owed, ordered].into_iter().flatten().min()
     }
 
     /// A request that ended without an answer.
@@ -257,9 +261,9 @@ impl<P> Dialogue<P> {
     }
 
     /// While the session is on a socket: posts what the tables want to be said. True if something was.
-    pub(crate) fn tell<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>) -> bool {
+    pub(crate) fn tell<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>, config: Numbers<'_>) -> bool {
         let Dialogue { from, copy, measure, tables: Tables { requests, channels, .. } } = self;
-        let mut told = false;
+        let (mut told, due) = (false, post.now + config.requests.timeout);
         while let Some(requests) = requests
             && let Some((id, body)) = requests.again()
         {
@@ -272,7 +276,7 @@ impl<P> Dialogue<P> {
         while let Some(channels) = channels
             && channels.has_orders()
         {
-            let given = channels.give(|order| {
+            let given = channels.give_until(Some(due), |order| {
                 let (tag, envelope) = match order.action {
                     Action::Subscribe(channel) => {
                         (tag::SUBSCRIBE, Envelope::Subscribe { id: order.id, channel })

@@ -61,7 +61,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     /// Ends what is due.
     pub(super) fn fire_dialogue(&mut self) {
         if let Some(dialogue) = self.desk.get_mut() {
-            dialogue.expire(&mut post(self.config, self.core, self.arena));
+            dialogue.expire(&mut post(self.config, self.core, self.arena), numbers(self.config));
         }
     }
 
@@ -77,7 +77,7 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
         let Some(dialogue) = self.desk.get_mut() else { return false };
         let core = &mut *self.core;
         let attached = core.online && matches!(&core.phase, Phase::Open(Socket { attachment: Some(_), .. }));
-        let told = attached && dialogue.tell(&mut post(self.config, core, self.arena));
+        let told = attached && dialogue.tell(&mut post(self.config, core, self.arena), numbers(self.config));
         if told {
             self.core.unstored = true;
             self.core.number_ahead(self.config, self.arena);

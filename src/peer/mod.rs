@@ -56,8 +56,11 @@
 mod config;
 mod connection;
 mod core;
+mod dialogue;
 mod machine;
 mod outputs;
+#[cfg_attr(not(feature = "alloc"), path = "no_rooms.rs")]
+mod rooms;
 mod sessions;
 mod stamp;
 mod store;
@@ -71,8 +74,10 @@ pub use sessions::{Admitted, Counts, Sessions, Storage};
 
 use self::core::{Parted, Socket};
 use crate::acceptor::{Parting, Seats, SessionId};
+use crate::dialogue::Dialogue;
 use crate::link::{Epoch, Event};
 use crate::outbox::{self, Message, MessageId, Refused, RefusedReason, Settlement, Slots};
+use crate::requests::Ended;
 pub use crate::session::{Deliveries, Delivery};
 pub use crate::store::RestoreError;
 use crate::time::Instant;
@@ -121,6 +126,8 @@ pub enum Action {
     },
     /// A message came to its end.
     Settled(Settlement),
+    /// A request of this end came to its end without an answer.
+    Ended(Ended),
 }
 
 /// What is told of sessions that end.
@@ -128,6 +135,8 @@ pub enum Action {
 pub enum Told {
     /// A message of this session came to its end.
     Settled(SessionId, Settlement),
+    /// A request to the client of this session came to its end without an answer.
+    Request(SessionId, Ended),
     /// The session is no more.
     Ended(SessionId),
 }
@@ -144,6 +153,8 @@ pub enum Wake {
     Expiry,
     /// To ask for another token.
     Renewal,
+    /// To end a request that got no answer, or to answer one for the application.
+    Request,
 }
 
 /// One client of a server, borrowed from its [`Sessions`].
@@ -199,8 +210,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     /// When there will be something to do if nothing happens before, and why.
     #[must_use]
     pub fn wake(&self) -> Option<(Instant, Wake)> {
-        let Sessions { config, now, arena, .. } = &*self.sessions;
-        outputs::wake(self.core()?, config, arena, *now, self.renewal())
+        let Sessions { config, now, arena, rooms, .. } = &*self.sessions;
+        let dialogue = rooms.get(self.session.seat()).and_then(Dialogue::next_deadline);
+        outputs::wake(self.core()?, config, arena, *now, self.renewal(), dialogue)
     }
 
     /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls

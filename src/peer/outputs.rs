@@ -19,6 +19,17 @@ pub(super) struct Lent<'t> {
 impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
     /// The next pending action, in the order of [`Action`]'s variants.
     pub(super) fn next(&mut self, renewal: Option<Instant>) -> Option<Action> {
+        loop {
+            self.tell();
+            let next = self.pending(renewal);
+            // What was settled may be a request that is to be asked again.
+            if next.is_some() || !self.tell() {
+                return next;
+            }
+        }
+    }
+
+    fn pending(&mut self, renewal: Option<Instant>) -> Option<Action> {
         let cx = self.context();
         if let Some((epoch, parting)) = self.core.socket.released(Some(&self.core.session.counts)) {
             self.core.socket = Socket::None;
@@ -41,7 +52,12 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
             }
             Socket::Released { .. } | Socket::Restored(_) | Socket::None => {}
         }
-        self.core.session.outbox.next_settlement(self.arena).map(Action::Settled)
+        while let Some(settlement) = self.core.session.outbox.next_settlement(self.arena) {
+            if self.is_foreign(settlement) {
+                return Some(Action::Settled(settlement));
+            }
+        }
+        self.next_ended().map(Action::Ended)
     }
 
     pub(super) fn pull(self, epoch: crate::link::Epoch, lent: &Lent<'_>) -> Option<Frame<'a>> {
@@ -98,8 +114,11 @@ pub(super) fn wake<P, S: Slots<P>>(
     arena: &Arena<P, S>,
     now: Instant,
     renewal: Option<Instant>,
+    dialogue: Option<Instant>,
 ) -> Option<(Instant, Wake)> {
     let expiry = core.session.outbox.next_expiry(arena).map(|at| (at, Wake::Expiry));
+    let dialogue = dialogue.map(|at| (at, Wake::Request));
+    let expiry = expiry.into_iter().chain(dialogue).min_by_key(|(at, _)| *at);
     let Socket::Open(open) = &core.socket else { return expiry };
     let beat = open.beat_at(&config.heartbeat, now).map(|at| (at, Wake::Heartbeat));
     // What is due is there to be pulled.

@@ -5,11 +5,14 @@ use core::time::Duration;
 
 use super::config::Config;
 use super::core::{Core, Flags, Open, Parted, Socket};
+use super::dialogue::post;
 use super::machine::{Fate, Machine};
 use super::outputs::Lent;
+use super::rooms::Rooms;
 use super::{Peer, Told};
 use crate::acceptor::{self, Acceptor, Arrival, Parting, Principal, Seats, Secret, SessionId, Table};
 use crate::delivery::Refusal;
+use crate::dialogue::Dialogue;
 use crate::error::ConfigError;
 use crate::link::Epoch;
 use crate::outbox::{self, Arena, Slots};
@@ -31,6 +34,7 @@ pub struct Sessions<P, S = outbox::Storage<P>, T = Storage> {
     pub(super) table: Table<Core, T>,
     pub(super) arena: Arena<P, S>,
     pub(super) counts: Counts,
+    pub(super) rooms: Rooms<P>,
     payload: PhantomData<P>,
 }
 
@@ -115,7 +119,15 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     }
 
     const fn build(config: Config, table: Table<Core, T>, arena: Arena<P, S>) -> Self {
-        Sessions { config, now: Instant::ORIGIN, table, arena, counts: Counts::NONE, payload: PhantomData }
+        Sessions {
+            config,
+            now: Instant::ORIGIN,
+            table,
+            arena,
+            counts: Counts::NONE,
+            rooms: Rooms::NONE,
+            payload: PhantomData,
+        }
     }
 
     /// The application says who the client is that has said hello to this acceptor: its socket gets its session back if it has
@@ -155,7 +167,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         arrival: &Arrival,
         secret: Secret,
     ) -> Result<Admitted, Goodbye<'static>> {
-        let (config, now) = (&self.config, self.now);
+        let now = self.now;
         let Some(core) = self.table.get_mut(id) else {
             return Err(acceptor::goodbye(code::INTERNAL, Duration::ZERO, ""));
         };
@@ -174,11 +186,19 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
                 if let Some(sequence) = core.socket.doubtful() {
                     core.session.outbox.doubt_queued(&mut self.arena, sequence);
                 }
-                core.session.offer(&mut self.arena, &config.delivery, attempt, None);
+                self.dialogue_lost(id);
+                let Some(core) = self.table.get_mut(id) else {
+                    return Err(acceptor::goodbye(code::INTERNAL, Duration::ZERO, ""));
+                };
+                core.session.offer(&mut self.arena, &self.config.delivery, attempt, None);
                 false
             }
         };
+        let config = &self.config;
         let open = Open::new(&config.delivery, now, arrival.epoch, arrival.announced, resumed);
+        let Some(core) = self.table.get_mut(id) else {
+            return Err(acceptor::goodbye(code::INTERNAL, Duration::ZERO, ""));
+        };
         let old = core::mem::replace(&mut core.socket, Socket::Open(open));
         let superseded = match &old {
             Socket::Open(old) => Some((old.epoch, superseded(arrival.greeting.attempt))),
@@ -235,8 +255,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     }
 
     pub(super) fn machine(&mut self, session: SessionId) -> Option<Machine<'_, P, S>> {
-        let Sessions { config, now, table, arena, counts, .. } = self;
-        Some(Machine { now: *now, config, core: table.get_mut(session)?, arena, counts })
+        let Sessions { config, now, table, arena, counts, rooms, .. } = self;
+        let (core, seat) = (table.get_mut(session)?, session.seat());
+        Some(Machine { now: *now, config, core, arena, counts, rooms, seat })
     }
 
     /// [`Peer::pull`], for the frame to live as long as the sessions are lent.
@@ -281,6 +302,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     /// messages, and then that it has ended.
     pub fn expire(&mut self, now: Instant, mut told: impl FnMut(Told)) {
         self.pass(now);
+        self.sweep_dialogues(&mut told);
         while let Some(id) = self.table.expired(&self.config.acceptor.sessions, self.now) {
             self.counts.expired += u64::from(!self.table.is_over(id));
             self.bury(id, &mut told);
@@ -296,7 +318,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     pub fn deadline(&self) -> Option<Instant> {
         let sessions = &self.config.acceptor.sessions;
         let excess = self.table.excess(sessions).map(|_| self.now);
-        excess.or_else(|| self.table.next_expiry(sessions))
+        let ends = excess.or_else(|| self.table.next_expiry(sessions));
+        ends.into_iter().chain(self.rooms.deadline()).min()
     }
 
     /// All sessions.
@@ -364,6 +387,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         match (fate, &mut core.socket) {
             (Fate::Stays, Socket::Open(_)) => {}
             (Fate::Stays, Socket::Released { .. } | Socket::Restored(_) | Socket::None) => {
+                self.rooms.watch(id.seat());
                 self.table.detach(now, id);
             }
             (Fate::Over, Socket::Released { over, .. }) => {
@@ -384,8 +408,19 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         }
         session.outbox.doubt(&mut self.arena);
         session.outbox.stop(&mut self.arena);
+        let mut dialogue = self.rooms.remove(id.seat());
+        if let Some(dialogue) = &mut dialogue {
+            dialogue.stop(&mut post(self.now, &self.config, &mut session.outbox, &mut self.arena));
+        }
         while let Some(settlement) = session.outbox.next_settlement(&mut self.arena) {
-            told(Told::Settled(id, settlement));
+            if !settlement.id.is_own() {
+                told(Told::Settled(id, settlement));
+            } else if let Some(dialogue) = &mut dialogue {
+                dialogue.settled(settlement);
+            }
+        }
+        while let Some(ended) = dialogue.as_mut().and_then(Dialogue::next_ended) {
+            told(Told::Request(id, ended));
         }
         told(Told::Ended(id));
     }

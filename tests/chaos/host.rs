@@ -160,6 +160,7 @@ impl Host {
             Told::Settled(id, settlement) => {
                 self.seen.push(Seen::Settled(self.owner(id), settlement.id, settlement.outcome));
             }
+            Told::Request(..) => {}
             Told::Ended(_) => self.ended += 1,
         }
     }
@@ -205,6 +206,7 @@ impl Host {
                     let secret = self.secret();
                     self.sessions.renew(now, id, secret);
                 }
+                ConnectionNext::Do(ConnectionAction::Ended(id, ended)) => self.told(Told::Request(id, ended)),
                 ConnectionNext::Do(ConnectionAction::Settled(id, settlement)) => {
                     self.told(Told::Settled(id, settlement));
                 }
@@ -226,6 +228,7 @@ impl Host {
         loop {
             let Some(mut peer) = self.sessions.peer(id) else { return };
             match peer.poll() {
+                Next::Do(Action::Ended(ended)) => self.told(Told::Request(id, ended)),
                 Next::Do(Action::Settled(settlement)) => self.told(Told::Settled(id, settlement)),
                 // What else there is to do, whoever carries its socket is told.
                 Next::Do(_) | Next::Idle => return,

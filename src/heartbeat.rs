@@ -264,10 +264,8 @@ impl Heartbeat {
         }
         let quiet_since = self.pinged.map_or(self.quiet_since, |pinged| pinged.max(self.quiet_since));
         let mut at = quiet_since + self.interval(config);
-        if let (Some(sent), Some(early)) = (self.unanswered_send, config.early)
-            && self.pinged.is_none_or(|pinged| pinged < sent)
-        {
-            at = at.min(sent + early);
+        if let Some(early) = self.early_ping(config) {
+            at = at.min(early);
         }
         if let Some(every) = config.measure
             && !self.hidden
@@ -276,6 +274,12 @@ impl Heartbeat {
             at = at.min(last + if self.watchful { every.min(config.watchful_interval) } else { every });
         }
         at
+    }
+
+    /// When a ping is due because own messages have met nothing inbound.
+    pub(crate) fn early_ping(&self, config: &Config) -> Option<Instant> {
+        let (sent, early) = (self.unanswered_send?, config.early?);
+        self.pinged.is_none_or(|pinged| pinged < sent).then(|| sent + early)
     }
 
     fn interval(&self, config: &Config) -> Duration {

@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
+mod law;
 mod sessions;
 
 use core::time::Duration;
@@ -13,6 +14,7 @@ use everlink::time::Instant;
 use everlink::wire::native::{
     Announced, Credentials, Envelope, Goodbye, Hello, Item, Limits, Reader, Token, VERSION, code,
 };
+use law::proptest_config;
 use proptest::prelude::*;
 
 const ANNOUNCED: Announced = Announced { envelope: 4096, window: 16, window_bytes: 4096 };
@@ -318,7 +320,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(sessions::proptest_config("proptest-regressions/acceptor.txt", 300))]
+    #![proptest_config(proptest_config("proptest-regressions/acceptor.txt", 300))]
 
     /// Whatever comes and whenever it is drained: it is asked at most once, closed at most once, abandoned at most once and
     /// then silent, draining ends, after a drain the deadline is later, and in the end the socket is gone.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod harness;
+mod law;
 
 use core::num::NonZeroU32;
 use std::collections::{BTreeMap, VecDeque};
@@ -12,7 +12,7 @@ use everlink::channels::{
 };
 use everlink::outbox::{self, Arena, Message, MessageId, Outbox, Outcome};
 use everlink::time::Instant;
-use harness::proptest_config;
+use law::proptest_config;
 use proptest::prelude::*;
 
 type Table = Channels<&'static str, [Slot<&'static str>; 4]>;

@@ -51,6 +51,18 @@ fn an_acknowledgement_waits_until_what_it_counts_is_stored() {
 }
 
 #[test]
+fn whatever_is_received_is_stored_at_once() {
+    let mut script = Script::native(durable);
+    script.disk = Some(ms(1));
+    for millis in [1_100, 1_110, 1_120] {
+        script.until(millis);
+        script.tell("x");
+    }
+    script.until(1_141);
+    script.sees("store", "1120 store 3\n 1130 store 4\n 1140 store 5");
+}
+
+#[test]
 fn a_state_that_could_not_be_stored_is_stored_again_after_a_while() {
     let mut script = Script::native(durable);
     script.disk = None;

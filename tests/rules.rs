@@ -1,6 +1,7 @@
 //! The rules that the machine keeps, whatever is done to it and whenever it is drained.
 
 mod harness;
+mod law;
 
 use core::time::Duration;
 
@@ -9,7 +10,8 @@ use everlink::outbox::{Kind, Message};
 use everlink::time::Instant;
 use harness::books::Books;
 use harness::random::{configs, histories, native_configs, native_histories};
-use harness::{Door, Script, at, epoch, ms, proptest_config};
+use harness::{Door, Script, at, epoch, ms};
+use law::proptest_config;
 use proptest::prelude::*;
 
 const REGRESSIONS: &str = "proptest-regressions/rules.txt";

@@ -57,8 +57,8 @@ impl Bed {
             match black_box(self.link.poll()) {
                 Next::Do(Action::Ping { nonce, .. }) => pinged = Some(nonce),
                 Next::Do(Action::Flush { epoch }) => {
-                    while let Some(frame) = self.link.pull(epoch) {
-                        black_box(frame);
+                    while let Some(frame) = &self.link.pull(epoch) {
+                        black_box((frame.head(), frame.payload()));
                     }
                 }
                 Next::Do(_) => {}
@@ -127,6 +127,7 @@ impl Bed {
         while let Next::Do(action) = self.link.poll() {
             black_box(action);
         }
-        black_box(self.link.pull(self.epoch).expect("a message waits"));
+        let frame = self.link.pull(self.epoch).expect("a message waits");
+        black_box((frame.head(), frame.payload()));
     }
 }

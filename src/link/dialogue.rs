@@ -112,6 +112,7 @@ mod said {
     use crate::channels::{self, SubscriptionId};
     use crate::dialogue::asking::{event, publish, response};
     use crate::dialogue::{Ask, Content, Dialogue, Numbers, Post, Refused, Say};
+    use crate::link::rest::Rest;
     use crate::link::{Link, outputs};
     use crate::outbox::{MessageId, Settlement, Slots};
     use crate::requests::RequestId;
@@ -151,7 +152,7 @@ mod said {
         where
             P: Clone + for<'a> From<&'a [u8]>,
         {
-            self.core.rest = None;
+            self.core.rest = Rest::Unknown;
             self.desk.open();
         }
 
@@ -353,7 +354,7 @@ mod said {
             ) -> Result<T, Refused>,
         ) -> Result<T, Refused> {
             let core = &mut self.core;
-            core.rest = None;
+            core.rest = Rest::Unknown;
             core.now = core.now.max(now);
             let Wire::Native(_) = self.config.wire else { return Err(Refused::NoDialogue) };
             let Some(dialogue) = self.desk.get_mut() else { return Err(Refused::NoDialogue) };

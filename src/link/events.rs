@@ -119,18 +119,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 return self.envelopes(epoch, kind, data).0;
             }
             Event::Frame { kind, data } => return self.frame(kind, data),
-            Event::Written(total) => {
-                let before = self.core.session.outbox.in_flight();
-                if socket.attachment.is_none() {
-                    self.core.session.outbox.written(self.arena, total);
-                }
-                // A part of a large message is progress too.
-                if total > socket.written || self.core.session.outbox.in_flight() < before {
-                    socket.written = socket.written.max(total);
-                    socket.progress = now;
-                    socket.stalled = false;
-                }
-            }
+            Event::Written(total) => self.written(total),
             Event::Writable => {
                 socket.flush = Flush::Ready;
                 // What is to be acknowledged has only just left.
@@ -168,6 +157,21 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             Event::Opened => self.core.metrics.counts.stale_inputs += 1,
         }
         Deliveries::NONE
+    }
+
+    /// The current, open socket has taken so much in all.
+    pub(super) fn written(&mut self, total: u64) {
+        let Phase::Open(socket) = &mut self.core.phase else { return };
+        let before = self.core.session.outbox.in_flight();
+        if socket.attachment.is_none() {
+            self.core.session.outbox.written(self.arena, total);
+        }
+        // A part of a large message is progress too.
+        if total > socket.written || self.core.session.outbox.in_flight() < before {
+            socket.written = socket.written.max(total);
+            socket.progress = self.core.now;
+            socket.stalled = false;
+        }
     }
 
     /// The current, open socket was closed by the other end or by the path.

@@ -4,9 +4,9 @@
 use core::mem;
 use core::time::Duration;
 
-use super::action::Next;
 use super::config::Config;
 use super::input::{Epoch, Event, Input};
+use super::rest::Rest;
 use super::socket::{Closing, Farewell, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
 use super::{Core, Deliveries};
@@ -40,13 +40,10 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 
     fn handle_at_length<'f>(&mut self, input: Input<'f>) -> Deliveries<'f> {
         let now = self.core.now;
-        let late = match self.core.rest.take() {
+        let late = match mem::replace(&mut self.core.rest, Rest::Unknown) {
             // The true deadline is not before this one.
-            Some(Next::Wait(at)) if now.since(at) <= self.config.suspended_after => false,
-            Some(Next::Idle) => false,
-            Some(Next::Wait(_) | Next::Do(_)) | None => {
-                self.deadline().is_some_and(|at| now.since(at) > self.config.suspended_after)
-            }
+            Rest::Known { until, .. } if !until.is_some_and(|at| self.is_late(at)) => false,
+            Rest::Known { .. } | Rest::Unknown => self.deadline().is_some_and(|at| self.is_late(at)),
         };
         let woke = (late && !self.is_excused()) || matches!(input, Input::Suspended(_));
         if woke {
@@ -68,6 +65,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 }
             }
             Input::StoreFailed(version) => self.store_failed(version),
+            Input::Unread(first) => {
+                if let Some(durable) = &mut self.core.durable {
+                    durable.set_unread(first);
+                }
+            }
             Input::WallClock(since_1970) => self.core.wall_clock = Some((now, since_1970)),
         }
         if woke && self.core.online {
@@ -77,14 +79,15 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         deliveries
     }
 
-    /// What comes in on a socket that is well, before anything is due: it lets timers fire later and changes no output, so
-    /// what `poll` answered last still holds (as a time at which to look again).
+    /// What happens to a socket that is well, before anything is due: see [`rest`](super::rest).
     #[inline]
     fn routine<'f>(&mut self, epoch: Epoch, event: &Event<'f>) -> Option<Deliveries<'f>> {
-        let Some(Next::Wait(at)) = self.core.rest else { return None };
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
         let now = self.core.now;
-        if now >= at || socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() {
+        if !self.core.rest.is_after(now) {
+            return None;
+        }
+        let Phase::Open(socket) = &mut self.core.phase else { return None };
+        if socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() || socket.is_suspect() {
             return None;
         }
         let deliveries = match *event {
@@ -94,14 +97,23 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                     self.core.metrics.received(data.len());
                     Deliveries::message(kind, data)
                 }
-                Wire::Raw(_) => return None,
-                Wire::Native(_) => return self.routine_envelopes(epoch, kind, data),
+                // In durable mode what is received is to be stored.
+                Wire::Native(_) if self.core.durable.is_none() => {
+                    return Some(self.routine_envelopes(epoch, kind, data));
+                }
+                Wire::Raw(_) | Wire::Native(_) => return None,
             },
-            Event::Failed(_)
+            // The last thing that is written may end the time that a stop has left.
+            Event::Written(total) if socket.linger.is_none() && !socket.stalled => {
+                self.written(total);
+                self.core.rest.stir();
+                return Some(Deliveries::NONE);
+            }
+            Event::Written(_)
+            | Event::Failed(_)
             | Event::Opened
             | Event::Ping
             | Event::Pong(_)
-            | Event::Written(_)
             | Event::Writable
             | Event::Paused
             | Event::Resumed
@@ -113,22 +125,23 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     }
 
     /// The same for a frame of the native wire, which may turn out to be no routine after all.
-    fn routine_envelopes<'f>(&mut self, epoch: Epoch, kind: Kind, data: &'f [u8]) -> Option<Deliveries<'f>> {
-        if matches!(&self.core.phase, Phase::Open(socket) if socket.is_suspect()) {
-            return None;
-        }
+    fn routine_envelopes<'f>(&mut self, epoch: Epoch, kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
         let (deliveries, quiet) = self.envelopes(epoch, kind, data);
         if !quiet {
-            self.core.rest = None;
+            self.core.rest = Rest::Unknown;
             self.fire();
         }
-        Some(deliveries)
+        deliveries
+    }
+
+    /// Whether it is so late for what was to be done at that time that the process did not run meanwhile.
+    fn is_late(&self, at: Instant) -> bool {
+        self.core.now.since(at) > self.config.suspended_after
     }
 
     fn deadline(&self) -> Option<Instant> {
         let dialogue = self.dialogue_deadline();
-        let expiry = self.core.session.outbox.next_expiry(self.arena);
-        self.core.wake(self.config, expiry, dialogue).map(|(at, _)| at)
+        self.core.deadline(self.config, self.core.session.outbox.next_expiry(self.arena), dialogue)
     }
 
     // What the user wants.

@@ -16,6 +16,7 @@ mod op;
 mod outputs;
 mod policy;
 mod pull;
+mod rest;
 mod secret;
 mod socket;
 mod state;
@@ -44,6 +45,8 @@ use crate::rng::Rng;
 use crate::session::Session;
 use crate::time::Instant;
 use crate::wire::{Frame, Incoming};
+use outputs::Outputs;
+use rest::Rest;
 use secret::{Kept, Secret};
 use socket::{Other, Phase};
 
@@ -98,8 +101,7 @@ struct Core {
     metrics: Metrics,
     told_status: Status,
     told_quality: Quality,
-    /// What `poll` found when nothing was to be done; any operation forgets it.
-    rest: Option<Next>,
+    rest: Rest,
 }
 
 #[cfg(feature = "alloc")]
@@ -178,7 +180,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             metrics: Metrics::new(),
             told_status: Status::Disconnected,
             told_quality: Quality::Unknown,
-            rest: None,
+            rest: Rest::Unknown,
         };
         Link { config, core, arena, credentials: None, desk: Desk::NONE }
     }
@@ -193,22 +195,51 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     }
 
     /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
+    #[inline]
     pub fn poll(&mut self) -> Next {
         match self.core.rest {
-            Some(rest) => rest,
-            None => self.look(),
+            Rest::Known { until, stirred: false } => {
+                debug_assert!(self.rests_until(until), "something was taken for routine that is none");
+                until.map_or(Next::Idle, Next::Wait)
+            }
+            Rest::Known { until, stirred: true } => self.look_after_routine(until),
+            Rest::Unknown => self.look(),
         }
     }
 
-    fn look(&mut self) -> Next {
+    fn outputs(&mut self) -> Outputs<'_, P, S> {
         let Link { config, core, arena, desk, .. } = self;
-        let mut outputs = outputs::Outputs { config, core, arena, desk };
-        if let Some(action) = outputs.next() {
-            return Next::Do(action);
+        Outputs { config, core, arena, desk }
+    }
+
+    #[inline(never)]
+    fn look(&mut self) -> Next {
+        match self.outputs().next() {
+            Some(action) => Next::Do(action),
+            None => self.rest(self.earliest()),
         }
-        let rest = self.deadline().map_or(Next::Idle, Next::Wait);
-        self.core.rest = Some(rest);
-        rest
+    }
+
+    #[inline(never)]
+    fn look_after_routine(&mut self, until: Option<Instant>) -> Next {
+        match self.outputs().next_of_routine() {
+            Some(action) => Next::Do(action),
+            // What a dialogue had to say may be awaited by a time.
+            None if self.desk.is_open() => self.rest(self.earliest()),
+            None => self.rest(until),
+        }
+    }
+
+    fn rest(&mut self, until: Option<Instant>) -> Next {
+        debug_assert!(self.rests_until(until), "something was taken for routine that is none");
+        self.core.rest = Rest::until(until);
+        until.map_or(Next::Idle, Next::Wait)
+    }
+
+    /// Whether nothing is to be done, and no timer is due before `until`.
+    fn rests_until(&mut self, until: Option<Instant>) -> bool {
+        let earliest = self.earliest();
+        self.outputs().next().is_none() && earliest.is_none_or(|at| until.is_some_and(|until| until <= at))
     }
 
     /// When the link wants to be woken if nothing happens before; pure. May be earlier than need be, if something came in
@@ -216,10 +247,14 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     #[must_use]
     pub fn deadline(&self) -> Option<Instant> {
         match self.core.rest {
-            Some(Next::Wait(at)) => Some(at),
-            Some(Next::Idle) => None,
-            Some(Next::Do(_)) | None => self.wake().map(|(at, _)| at),
+            Rest::Known { until, .. } => until,
+            Rest::Unknown => self.earliest(),
         }
+    }
+
+    fn earliest(&self) -> Option<Instant> {
+        let dialogue = self.desk.get().and_then(Dialogue::next_deadline);
+        self.core.deadline(&self.config, self.core.session.outbox.next_expiry(&self.arena), dialogue)
     }
 
     /// When there will be something to do if nothing happens before, and why; pure.
@@ -244,7 +279,6 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         mut displaced: impl FnMut(Settlement, P),
     ) -> Result<MessageId, Refused<P>> {
         let core = &mut self.core;
-        core.rest = None;
         core.now = core.now.max(now);
         let refused = |reason, message| Err(Refused { reason, message });
         let payload = message.payload.as_ref();
@@ -272,9 +306,12 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         } else {
             refused(RefusedReason::TooLarge, message)
         };
+        core.rest.stir();
+        core.rest.sooner(core.session.outbox.next_expiry(&self.arena));
         if result.is_err() {
             core.metrics.counts.refused_sends += 1;
-        } else {
+        } else if core.durable.is_some() {
+            core.rest = Rest::Unknown;
             core.unstored = true;
             core.number_ahead(&self.config, &mut self.arena);
         }
@@ -287,7 +324,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// The adapter calls it when it is asked to [open](Action::Open) a socket, before it reports
     /// [`Opened`](Event::Opened); the application, when what it has is about to expire.
     pub fn set_credentials(&mut self, credentials: Option<P>) {
-        self.core.rest = None;
+        self.core.rest = Rest::Unknown;
         self.core.renewing = credentials.is_some();
         self.credentials = credentials.map(Secret);
     }
@@ -295,7 +332,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// Takes a message back that has not been handed to a socket; `None` if it is too late or there is no such message. It is
     /// not settled again.
     pub fn cancel(&mut self, id: MessageId) -> Option<P> {
-        self.core.rest = None;
+        self.core.rest = Rest::Unknown;
         let payload = self.core.session.outbox.cancel(&mut self.arena, id)?;
         if let Some(dialogue) = self.desk.get_mut() {
             dialogue.settled(Settlement { id, outcome: Outcome::Cancelled });

@@ -36,19 +36,35 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     }
 
     fn pending(&mut self) -> Option<Action> {
-        let first = self.core.abandon().or_else(|| self.core.farewell_flush());
-        first.or_else(|| self.core.close()).or_else(|| self.core.open()).or_else(|| {
-            self.core
-                .store()
-                .or_else(|| self.core.beat())
-                .or_else(|| self.core.hello_flush())
-                .or_else(|| self.flush())
-                .or_else(|| self.core.status())
-                .or_else(|| self.core.retry())
-                .or_else(|| self.core.quality_change())
-                .or_else(|| self.settled())
-                .or_else(|| self.ended())
-        })
+        let core = &mut *self.core;
+        if core.is_changing()
+            && let Some(action) = core
+                .abandon()
+                .or_else(|| core.farewell_flush())
+                .or_else(|| core.close())
+                .or_else(|| core.open())
+        {
+            return Some(action);
+        }
+        let action = core.store().or_else(|| core.beat()).or_else(|| core.hello_flush());
+        action
+            .or_else(|| self.flush())
+            .or_else(|| self.core.status())
+            .or_else(|| self.core.retry())
+            .or_else(|| self.core.quality_change())
+            .or_else(|| self.settled())
+            .or_else(|| self.ended())
+    }
+
+    /// The next pending action, if there can be none but of these kinds.
+    pub(super) fn next_of_routine(&mut self) -> Option<Action> {
+        loop {
+            self.tell();
+            let next = self.flush().or_else(|| self.settled()).or_else(|| self.ended());
+            if next.is_some() || !self.tell() {
+                return next;
+            }
+        }
     }
 
     fn flush(&mut self) -> Option<Action> {
@@ -87,6 +103,11 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
 }
 
 impl Core {
+    /// Whether a socket is to be opened, closed or abandoned, or is about to be.
+    const fn is_changing(&self) -> bool {
+        !matches!((&self.phase, &self.other, self.abandoned), (Phase::Open(_), Other::None, [None, None]))
+    }
+
     fn abandon(&mut self) -> Option<Action> {
         let epoch = self.abandoned.iter_mut().find_map(Option::take)?;
         Some(Action::Abandon { epoch })
@@ -164,8 +185,11 @@ impl Core {
 
     fn status(&mut self) -> Option<Action> {
         let to = self.state().status();
+        if to == self.told_status {
+            return None;
+        }
         let from = core::mem::replace(&mut self.told_status, to);
-        (from != to).then_some(Action::Status { from, to })
+        Some(Action::Status { from, to })
     }
 
     fn retry(&mut self) -> Option<Action> {
@@ -183,8 +207,11 @@ impl Core {
 
     fn quality_change(&mut self) -> Option<Action> {
         let to = self.quality.quality();
+        if to == self.told_quality {
+            return None;
+        }
         let from = core::mem::replace(&mut self.told_quality, to);
-        (from != to).then_some(Action::Quality { from, to })
+        Some(Action::Quality { from, to })
     }
 
     pub(super) fn state(&self) -> State {
@@ -215,22 +242,39 @@ impl Core {
         once.saturating_mul(1 << self.impatience.min(5))
     }
 
-    /// The earliest timer. `expiry` is the outbox's, `dialogue` that of requests.
+    /// The earliest timer, and what it is for. `expiry` is the outbox's, `dialogue` that of requests.
     pub(super) fn wake(
         &self,
         config: &Config,
         expiry: Option<Instant>,
         dialogue: Option<Instant>,
     ) -> Option<(Instant, Wake)> {
-        let mut earliest = expiry.map(|at| (at, Wake::Expiry));
-        let mut timer = |at: Instant, why: Wake| {
+        let expiry = expiry.map(|at| (at, Wake::Expiry));
+        let dialogue = dialogue.map(|at| (at, Wake::Request));
+        let mut earliest = expiry.into_iter().chain(dialogue).min_by_key(|(at, _)| *at);
+        self.timers(config, |at, why| {
             if earliest.is_none_or(|(other, _)| at < other) {
                 earliest = Some((at, why));
             }
-        };
-        if let Some(at) = dialogue {
-            timer(at, Wake::Request);
-        }
+        });
+        earliest
+    }
+
+    /// The earliest timer. `expiry` is the outbox's, `dialogue` that of requests.
+    pub(super) fn deadline(
+        &self,
+        config: &Config,
+        expiry: Option<Instant>,
+        dialogue: Option<Instant>,
+    ) -> Option<Instant> {
+        let mut earliest = expiry.into_iter().chain(dialogue).min();
+        self.timers(config, |at, _| earliest = Some(earliest.map_or(at, |other| other.min(at))));
+        earliest
+    }
+
+    /// Names every timer of the link's own.
+    #[inline]
+    fn timers(&self, config: &Config, mut timer: impl FnMut(Instant, Wake)) {
         if let Some(at) = self.store_again {
             timer(at, Wake::Store);
         }
@@ -265,7 +309,6 @@ impl Core {
             }
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {}
         }
-        earliest
     }
 }
 

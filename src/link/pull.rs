@@ -1,6 +1,7 @@
 //! The frames that leave: what an adapter writes after [`Action::Flush`](super::Action::Flush), a ping, a pong.
 
 use super::input::Epoch;
+use super::rest::Rest;
 use super::secret::Secret;
 use super::socket::{Farewell, Flush, Hello, Other, Phase, Socket};
 use super::{Core, Link};
@@ -20,10 +21,12 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// On the raw wire frames are messages. On the native wire all but ping and pong leaves this way: hello,
     /// acknowledgements, messages, goodbye.
     pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
-        self.core.rest = None;
         match self.config.wire {
             Wire::Raw(_) => self.pull_raw(epoch),
-            Wire::Native(limits) => self.pull_native(epoch, &limits),
+            Wire::Native(limits) => {
+                self.core.rest = Rest::Unknown;
+                self.pull_native(epoch, &limits)
+            }
         }
     }
 
@@ -42,8 +45,10 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         };
         if idle {
             socket.progress = core.now;
+            core.rest.sooner(Some(core.now + self.config.stall_after));
         }
         socket.heartbeat.sent(core.now);
+        core.rest.sooner(socket.heartbeat.early_ping(&self.config.heartbeat));
         let frame = Frame::new(sending.kind.into(), sending.payload.as_ref());
         core.metrics.sent(frame.len());
         Some(frame)
@@ -63,7 +68,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
                 if let Some(attachment) = socket.attachment.as_mut().filter(|_| may) {
                     if core::mem::take(&mut core.renewing) {
                         frame = Frame::enveloped(&Envelope::Renewal { token: Token::NONE, credentials });
-                        socket.handed += frame.payload().len() as u64;
+                        socket.handed = socket.handed.saturating_add(frame.payload().len() as u64);
                         return Some(frame);
                     }
                     if let Some(health) = health {
@@ -81,7 +86,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
                     if drained {
                         socket.progress = now;
                     }
-                    socket.handed += u64::from(len);
+                    socket.handed = socket.handed.saturating_add(len.into());
                     socket.heartbeat.sent(now);
                     core.metrics.sent(len as usize);
                 }

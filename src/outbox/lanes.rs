@@ -98,7 +98,8 @@ impl Lanes {
 
     /// The message to send next.
     pub(super) fn front<P, S: Slots<P>>(&self, arena: &Arena<P, S>) -> Option<u32> {
-        Priority::ALL.into_iter().find_map(|priority| self.of(priority).queue.head(arena))
+        let head = |lane: &Lane| lane.queue.head(arena);
+        head(&self.high).or_else(|| head(&self.normal)).or_else(|| head(&self.low))
     }
 
     /// The message behind this queued one, if it has this priority and is not the last.
@@ -155,7 +156,7 @@ impl Lanes {
     }
 
     /// The youngest of each priority, queued or in flight.
-    pub(super) fn youngest(&self) -> impl Iterator<Item = u32> {
-        Priority::ALL.into_iter().filter_map(|priority| self.of(priority).age.tail())
+    pub(super) fn youngest(&self) -> [Option<u32>; 3] {
+        Priority::ALL.map(|priority| self.of(priority).age.tail())
     }
 }

@@ -135,7 +135,8 @@ impl Outbox {
         }
         let mut spare = self.expire_but_last(arena, now);
         let older = message.key.and_then(|key| arena.keyed(self.salt, key));
-        if !self.could_fit(arena, config, len, message.priority, older, spare) {
+        let fits = self.fits(arena, config, len);
+        if !fits && !self.could_fit(arena, config, len, message.priority, older, spare) {
             self.settle(arena, spare, Outcome::Expired);
             return Err(Refused { reason: RefusedReason::Full, message });
         }
@@ -173,7 +174,7 @@ impl Outbox {
         self.lanes.accept(arena, index, priority);
         self.enter(arena, index, next);
         // The new message is the youngest of all, and it was clear that it can fit: so it is never the one to go.
-        while self.is_over(config) && self.evict(arena, config.policy, priority, &mut displaced) {}
+        while !fits && self.is_over(config) && self.evict(arena, config.policy, priority, &mut displaced) {}
         Ok(id)
     }
 
@@ -311,7 +312,9 @@ impl Outbox {
     /// Settles each queued message whose time is up at `now`, the one that was due first coming first.
     pub fn expire<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, now: Instant) {
         let last = self.expire_but_last(arena, now);
-        self.settle(arena, last, Outcome::Expired);
+        if last.is_some() {
+            self.settle(arena, last, Outcome::Expired);
+        }
     }
 
     /// When [`expire`](Outbox::expire) has something to do: the earliest deadline of the queued messages.

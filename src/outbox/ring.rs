@@ -84,24 +84,31 @@ impl<T: Thread> Ring<T> {
 
     /// Puts `index` in front of `next`, or at the end.
     pub(super) fn insert<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, index: u32, next: Option<u32>) {
-        let head = self.head(arena);
-        let follower = next.or(head).unwrap_or(index);
+        let Some(head) = self.head(arena) else {
+            Ring::<T>::link(arena, index, |link| *link = Link { prev: index, next: index });
+            self.tail = index;
+            return;
+        };
+        let follower = next.unwrap_or(head);
         let prev = arena.slot(follower).map_or(NIL, |slot| T::link(slot).prev);
-        let prev = if head.is_none() { index } else { prev };
         Ring::<T>::link(arena, index, |link| *link = Link { prev, next: follower });
         Ring::<T>::link(arena, prev, |link| link.next = index);
         Ring::<T>::link(arena, follower, |link| link.prev = index);
-        if next.is_none() || head.is_none() {
+        if next.is_none() {
             self.tail = index;
         }
     }
 
     pub(super) fn remove<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, index: u32) {
         let Some(&Link { prev, next }) = arena.slot(index).map(T::link) else { return };
+        if prev == index && self.tail == index {
+            self.tail = NIL;
+            return;
+        }
         Ring::<T>::link(arena, prev, |link| link.next = next);
         Ring::<T>::link(arena, next, |link| link.prev = prev);
         if self.tail == index {
-            self.tail = if prev == index { NIL } else { prev };
+            self.tail = prev;
         }
     }
 

@@ -11,12 +11,23 @@ use super::{Instant, Outbox};
 impl Outbox {
     /// Whether the arena looks like the one that has the messages of this outbox.
     pub(super) fn at_home<P, S: Slots<P>>(&self, arena: &Arena<P, S>) -> bool {
-        let mut known = self.lanes.youngest().chain(self.settled.tail());
-        known.all(|index| arena.slot(index).is_some_and(|slot| self.owns(slot)))
+        let known = |tail: Option<u32>| {
+            tail.is_none_or(|index| arena.slot(index).is_some_and(|slot| self.owns(slot)))
+        };
+        let [high, normal, low] = self.lanes.youngest();
+        known(high) && known(normal) && known(low) && known(self.settled.tail())
     }
 
     fn owns<P>(&self, slot: &Slot<P>) -> bool {
         slot.owner == self.salt && slot.stage != Stage::Free
+    }
+
+    /// Whether there is room for one more message as it is.
+    pub(super) fn fits<P, S: Slots<P>>(&self, arena: &Arena<P, S>, config: &Config, len: u32) -> bool {
+        let held = self.in_flight.plus(self.lanes.queued());
+        held.messages < config.messages
+            && held.bytes <= config.bytes.saturating_sub(len)
+            && arena.available() > 0
     }
 
     /// Whether a message would fit after all that may be evicted for it is gone, and the `older` one with its key.

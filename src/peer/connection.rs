@@ -48,6 +48,7 @@ use crate::wire::Frame;
 ///                     ConnectionAction::Renew(session) => sessions.renew(io.now(), session, io.secret()),
 ///                     ConnectionAction::Settled(..) => {} // what became of a message
 ///                     ConnectionAction::Ended(..) => {} // what became of a request
+///                     ConnectionAction::Store(..) => {} // in durable mode
 ///                 }
 ///                 continue;
 ///             }
@@ -109,6 +110,8 @@ pub enum ConnectionAction {
     /// Frames wait: [`pull`](Connection::pull) and write them, until there is none or the socket has no room. In the second case
     /// report [`Writable`](Event::Writable) when it has room again.
     Flush,
+    /// In durable mode: store the state of this session as it is now, as this version; see [`Action::Store`].
+    Store(SessionId, u64),
     /// The resume token of this session should change: give a fresh secret to [`Sessions::renew`].
     Renew(SessionId),
     /// A message of this session came to its end.
@@ -210,6 +213,7 @@ impl Connection {
                     self.part(sessions, parting);
                     continue;
                 }
+                Next::Do(Action::Store { version }) => ConnectionAction::Store(session, version),
                 Next::Do(Action::Flush { .. }) => ConnectionAction::Flush,
                 Next::Do(Action::Renew) => ConnectionAction::Renew(session),
                 Next::Do(Action::Settled(settlement)) => ConnectionAction::Settled(session, settlement),

@@ -3,7 +3,7 @@
 
 use super::machine::Machine;
 use super::{Config, Sessions, Told};
-use crate::acceptor::{Seats, SessionId};
+use crate::acceptor::Seats;
 use crate::dialogue::{Dialogue, Numbers, Post};
 use crate::outbox::{Arena, Outbox, Settlement, Slots};
 use crate::requests::Ended;
@@ -58,15 +58,6 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 }
 
 impl<P, S: Slots<P>, T: Seats<super::Core>> Sessions<P, S, T> {
-    /// The session is gone, and another one begins in its seat.
-    pub(super) fn dialogue_lost(&mut self, id: SessionId) {
-        let Sessions { now, config, table, arena, rooms, .. } = self;
-        rooms.leave_all(id.seat());
-        if let (Some(dialogue), Some(core)) = (rooms.get_mut(id.seat()), table.get_mut(id)) {
-            dialogue.lost(&mut post(*now, config, &mut core.session.outbox, arena));
-        }
-    }
-
     /// Ends what is due in the dialogues of those that are away: nobody polls them.
     pub(super) fn sweep_dialogues(&mut self, told: &mut impl FnMut(Told)) {
         let Sessions { now, config, table, arena, rooms, .. } = self;
@@ -159,6 +150,7 @@ mod said {
                 let message = Message::binary(body.clone()).with_tag(tag::own(tag::BROADCAST));
                 let Some(mut machine) = self.machine(id) else { continue };
                 let (_, fate) = machine.post(len, message, |gone, payload| displaced(id, gone, payload));
+                self.changed(id);
                 self.note(id, fate);
                 reached(id);
             }
@@ -380,6 +372,7 @@ mod said {
             if !core.is_there() {
                 rooms.watch(seat);
             }
+            self.sessions.changed(self.session);
             if matches!(said, Err(Refused::Full)) && self.sessions.config.slow == Slow::Close {
                 self.sessions.counts.too_slow += 1;
                 self.sessions.counts.ended += 1;

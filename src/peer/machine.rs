@@ -5,6 +5,7 @@ use super::core::{Core, Flags, Open, Parted, Socket};
 use super::dialogue::{numbers, post};
 use super::rooms::Rooms;
 use super::sessions::Counts;
+use crate::delivery::Durable;
 use crate::link::{Epoch, Event};
 use crate::outbox::{Arena, Kind, Message, MessageId, Refused, RefusedReason, Settlement, Slots};
 use crate::session::{Context, Deliveries, Reading, Role, Step};
@@ -21,6 +22,8 @@ pub(super) struct Machine<'a, P, S> {
     pub(super) rooms: &'a mut Rooms<P>,
     /// Of its session.
     pub(super) seat: u32,
+    /// In durable mode, what is stored.
+    pub(super) durable: Option<&'a Durable>,
 }
 
 /// Whether the session goes on.
@@ -32,7 +35,7 @@ pub(super) enum Fate {
 
 impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
     pub(super) const fn context(&self) -> Context<'a> {
-        Context { now: self.now, config: &self.config.delivery, durable: None }
+        Context { now: self.now, config: &self.config.delivery, durable: self.durable }
     }
 
     pub(super) fn socket<'f>(&mut self, epoch: Epoch, event: Event<'f>) -> (Deliveries<'f>, Fate) {
@@ -172,7 +175,7 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
         if let Socket::Open(open) = &self.core.socket {
             let epoch = open.epoch;
             let counts = &mut self.core.session.counts;
-            let ack = counts.ack(None) == Some(counts.received());
+            let ack = counts.ack(self.durable) == Some(counts.received());
             self.detach();
             self.core.socket = Socket::Released { epoch, parted, ack, over: false };
         }

@@ -57,6 +57,7 @@ mod config;
 mod connection;
 mod core;
 mod dialogue;
+mod durable;
 mod machine;
 mod outputs;
 #[cfg_attr(not(feature = "alloc"), path = "no_rooms.rs")]
@@ -73,7 +74,7 @@ pub use connection::{Connection, ConnectionAction, ConnectionNext, Heard};
 pub use sessions::{Admitted, Counts, Sessions, Storage};
 
 use self::core::{Parted, Socket};
-use crate::acceptor::{Parting, Seats, SessionId};
+use crate::acceptor::{Parting, Principal, Seats, SessionId};
 use crate::dialogue::Dialogue;
 use crate::link::{Epoch, Event};
 use crate::outbox::{self, Message, MessageId, Refused, RefusedReason, Settlement, Slots};
@@ -93,6 +94,10 @@ pub enum Input<'f> {
     Tick,
     /// Something happened to a socket.
     Socket(Epoch, #[cfg_attr(feature = "serde", serde(borrow))] Event<'f>),
+    /// In durable mode: the first message that the application has not taken yet, by its [number](Deliveries::number); `None`, as
+    /// in the beginning: it has taken all. What it has not taken is neither acknowledged nor stored as received, so it comes again
+    /// if the process is killed.
+    Unread(Option<u64>),
 }
 
 /// The answer of [`poll`](Peer::poll).
@@ -109,6 +114,12 @@ pub enum Next {
 /// One thing to do, or to know. Exhaustive on purpose: a new action should break an adapter's build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// In durable mode: [store](Sessions::store) the state of this session as it is now, before anything else is done to it, and
+    /// report [`Sessions::stored`] when it is safe. Whatever depends on it waits for that.
+    Store {
+        /// To be reported.
+        version: u64,
+    },
     /// The socket is the session's no more: give it back to its acceptor ([`part`](crate::acceptor::Acceptor::part)).
     Release {
         /// Of the socket.
@@ -184,21 +195,44 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
             }
             machine.fire();
         }
+        if let Input::Unread(first) = input
+            && let Some(keep) = self.sessions.keeps.of_mut(self.session)
+        {
+            keep.durable.set_unread(first);
+        }
         self.sessions.note(self.session, fate);
         deliveries
     }
 
     /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
     pub fn poll(&mut self) -> Next {
-        let renewal = self.renewal();
-        let over = matches!(self.core(), Some(Core { socket: Socket::Released { over: true, .. }, .. }));
-        if let Some(action) = self.machine().and_then(|mut machine| machine.next(renewal)) {
-            if over {
-                self.sessions.note(self.session, Fate::Over);
+        loop {
+            self.tell();
+            if let Some(version) = self.sessions.ask(self.session) {
+                return Next::Do(Action::Store { version });
             }
-            return Next::Do(action);
+            let renewal = self.renewal();
+            let over = matches!(self.core(), Some(Core { socket: Socket::Released { over: true, .. }, .. }));
+            if let Some(action) = self.machine().and_then(|mut machine| machine.next(renewal)) {
+                if over {
+                    self.sessions.note(self.session, Fate::Over);
+                }
+                return Next::Do(action);
+            }
+            // What was settled may be a request that is to be asked again.
+            if !self.tell() {
+                return self.deadline().map_or(Next::Idle, Next::Wait);
+            }
         }
-        self.deadline().map_or(Next::Idle, Next::Wait)
+    }
+
+    /// What the tables of the dialogue want to be said is posted. Whether anything was.
+    fn tell(&mut self) -> bool {
+        let told = self.machine().is_some_and(|mut machine| machine.tell());
+        if told {
+            self.sessions.changed(self.session);
+        }
+        told
     }
 
     /// When the peer wants to be woken if nothing happens before.
@@ -242,6 +276,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
             return Err(Refused { reason: RefusedReason::Full, message });
         };
         let (result, fate) = machine.send(len, message, displaced);
+        self.sessions.changed(self.session);
         self.sessions.note(self.session, fate);
         result
     }
@@ -249,6 +284,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     /// Takes a message back that has not been numbered; `None` if it is too late or there is no such message. It is not settled
     /// again.
     pub fn cancel(&mut self, id: MessageId) -> Option<P> {
+        self.sessions.changed(self.session);
         let machine = self.machine()?;
         machine.core.session.outbox.cancel(machine.arena, id)
     }
@@ -272,6 +308,12 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
             machine.release(Parted::by_application(code, retry_after));
         }
         self.sessions.note(self.session, fate);
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub fn principal(&self) -> Option<Principal> {
+        self.sessions.table.principal(self.session)
     }
 
     /// The socket that the client is on.

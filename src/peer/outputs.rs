@@ -19,17 +19,6 @@ pub(super) struct Lent<'t> {
 impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
     /// The next pending action, in the order of [`Action`]'s variants.
     pub(super) fn next(&mut self, renewal: Option<Instant>) -> Option<Action> {
-        loop {
-            self.tell();
-            let next = self.pending(renewal);
-            // What was settled may be a request that is to be asked again.
-            if next.is_some() || !self.tell() {
-                return next;
-            }
-        }
-    }
-
-    fn pending(&mut self, renewal: Option<Instant>) -> Option<Action> {
         let cx = self.context();
         if let Some((epoch, parting)) = self.core.socket.released(Some(&self.core.session.counts)) {
             self.core.socket = Socket::None;
@@ -43,6 +32,9 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
                     open.flags.set(Flags::RENEWAL_ASKED);
                     return Some(Action::Renew);
                 }
+                if open.flags.has(Flags::WELCOME) && !self.core.session.counts.may_welcome(cx.durable) {
+                    return self.settled();
+                }
                 let speaks = open.speaks()
                     || self.core.session.wants_to_send(&cx, &open.attachment(self.now), self.arena, true);
                 if speaks && !open.flags.has(Flags::FLUSH_ASKED) {
@@ -52,6 +44,10 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
             }
             Socket::Released { .. } | Socket::Restored(_) | Socket::None => {}
         }
+        self.settled()
+    }
+
+    fn settled(&mut self) -> Option<Action> {
         while let Some(settlement) = self.core.session.outbox.next_settlement(self.arena) {
             if self.is_foreign(settlement) {
                 return Some(Action::Settled(settlement));
@@ -68,6 +64,10 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
         }
         let session = &mut self.core.session;
         let counts = &session.counts;
+        if open.flags.has(Flags::WELCOME) && !counts.may_welcome(cx.durable) {
+            open.flags.take(Flags::FLUSH_ASKED);
+            return None;
+        }
         if open.flags.take(Flags::WELCOME) {
             // It carries the latest token.
             open.flags.take(Flags::RENEWAL);

@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::config::Config;
 use super::core::{Core, Flags, Open, Parted, Socket};
 use super::dialogue::post;
+use super::durable::{Keep, Keeps};
 use super::machine::{Fate, Machine};
 use super::outputs::Lent;
 use super::rooms::Rooms;
@@ -35,6 +36,7 @@ pub struct Sessions<P, S = outbox::Storage<P>, T = Storage> {
     pub(super) arena: Arena<P, S>,
     pub(super) counts: Counts,
     pub(super) rooms: Rooms<P>,
+    pub(super) keeps: Keeps,
     payload: PhantomData<P>,
 }
 
@@ -96,8 +98,10 @@ impl<P: AsRef<[u8]>> Sessions<P> {
     /// Names the field of the configuration that cannot work.
     pub fn new(config: Config, seed: u64, messages: u32) -> Result<Self, ConfigError> {
         config.check()?;
-        let table = Table::with_capacity(config.acceptor.sessions.count, seed);
-        Ok(Self::build(config, table, Arena::with_capacity(messages)))
+        let seats = config.acceptor.sessions.count;
+        let table = Table::with_capacity(seats, seed);
+        let keeps = if config.delivery.durable { Keeps::new(seats) } else { Keeps::NONE };
+        Ok(Self::build(config, table, Arena::with_capacity(messages), keeps))
     }
 }
 
@@ -105,7 +109,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     /// As [`Sessions::new`], with seats and slots that the caller provides: arrays, or borrowed ones.
     ///
     /// # Errors
-    /// Names the field of the configuration that cannot work; `acceptor.sessions.count` if there are fewer seats than that.
+    /// Names the field of the configuration that cannot work; `acceptor.sessions.count` if there are fewer seats than that;
+    /// `delivery.durable`, for what is stored of each session has no place in such storage.
     pub fn with_storage(config: Config, seed: u64, seats: T, slots: S) -> Result<Self, ConfigError> {
         config.check()?;
         let table = Table::new(seats, seed);
@@ -115,19 +120,14 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
             "acceptor.sessions.count",
             "must not be larger than the number of seats",
         )?;
-        Ok(Self::build(config, table, Arena::new(slots)))
+        let durable = config.delivery.durable;
+        ConfigError::unless(!durable, "delivery.durable", "needs sessions with storage of their own")?;
+        Ok(Self::build(config, table, Arena::new(slots), Keeps::NONE))
     }
 
-    const fn build(config: Config, table: Table<Core, T>, arena: Arena<P, S>) -> Self {
-        Sessions {
-            config,
-            now: Instant::ORIGIN,
-            table,
-            arena,
-            counts: Counts::NONE,
-            rooms: Rooms::NONE,
-            payload: PhantomData,
-        }
+    const fn build(config: Config, table: Table<Core, T>, arena: Arena<P, S>, keeps: Keeps) -> Self {
+        let (now, counts) = (Instant::ORIGIN, Counts::NONE);
+        Sessions { config, now, table, arena, counts, rooms: Rooms::NONE, keeps, payload: PhantomData }
     }
 
     /// The application says who the client is that has said hello to this acceptor: its socket gets its session back if it has
@@ -167,13 +167,14 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         arrival: &Arrival,
         secret: Secret,
     ) -> Result<Admitted, Goodbye<'static>> {
-        let now = self.now;
+        let (config, now) = (&self.config, self.now);
         let Some(core) = self.table.get_mut(id) else {
             return Err(acceptor::goodbye(code::INTERNAL, Duration::ZERO, ""));
         };
         let mut session = id;
+        let mut durable = self.keeps.of_mut(id).map(|keep| &mut keep.durable);
         core.session.outbox.expire(&mut self.arena, now);
-        let resumed = match core.session.take_over(&mut self.arena, arrival.greeting, None) {
+        let resumed = match core.session.take_over(&mut self.arena, arrival.greeting, durable.as_deref()) {
             Ok(_) => true,
             Err(Refusal::Overtaken) => {
                 self.counts.overtaken += 1;
@@ -186,19 +187,16 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
                 if let Some(sequence) = core.socket.doubtful() {
                     core.session.outbox.doubt_queued(&mut self.arena, sequence);
                 }
-                self.dialogue_lost(id);
-                let Some(core) = self.table.get_mut(id) else {
-                    return Err(acceptor::goodbye(code::INTERNAL, Duration::ZERO, ""));
-                };
-                core.session.offer(&mut self.arena, &self.config.delivery, attempt, None);
+                // What was said in the old session means nothing in the new one.
+                self.rooms.leave_all(id.seat());
+                if let Some(dialogue) = self.rooms.get_mut(id.seat()) {
+                    dialogue.lost(&mut post(now, config, &mut core.session.outbox, &mut self.arena));
+                }
+                core.session.offer(&mut self.arena, &config.delivery, attempt, durable.take());
                 false
             }
         };
-        let config = &self.config;
         let open = Open::new(&config.delivery, now, arrival.epoch, arrival.announced, resumed);
-        let Some(core) = self.table.get_mut(id) else {
-            return Err(acceptor::goodbye(code::INTERNAL, Duration::ZERO, ""));
-        };
         let old = core::mem::replace(&mut core.socket, Socket::Open(open));
         let superseded = match &old {
             Socket::Open(old) => Some((old.epoch, superseded(arrival.greeting.attempt))),
@@ -238,11 +236,15 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
                 return Err(acceptor::goodbye(code::TOO_MANY, retry_after, full.words()));
             }
         }
-        let (config, arena, now) = (&self.config, &mut self.arena, self.now);
+        let (config, arena, keeps, now) = (&self.config, &mut self.arena, &mut self.keeps, self.now);
         let entered =
             self.table.enter(&config.acceptor.sessions, now, arrival.principal, secret, |id: SessionId| {
                 let mut core = Core::new(id.seat());
-                core.session.offer(arena, &config.delivery, arrival.greeting.attempt, None);
+                let keep = keeps.of_mut(id).map(|keep| {
+                    *keep = Keep::default();
+                    &mut keep.durable
+                });
+                core.session.offer(arena, &config.delivery, arrival.greeting.attempt, keep);
                 let delivery = &config.delivery;
                 core.socket = Socket::Open(Open::new(delivery, now, arrival.epoch, arrival.announced, false));
                 core
@@ -255,9 +257,43 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     }
 
     pub(super) fn machine(&mut self, session: SessionId) -> Option<Machine<'_, P, S>> {
-        let Sessions { config, now, table, arena, counts, rooms, .. } = self;
+        let Sessions { config, now, table, arena, counts, rooms, keeps, .. } = self;
+        let durable = keeps.of(session).map(|keep| &keep.durable);
         let (core, seat) = (table.get_mut(session)?, session.seat());
-        Some(Machine { now: *now, config, core, arena, counts, rooms, seat })
+        Some(Machine { now: *now, config, core, arena, counts, rooms, seat, durable })
+    }
+
+    /// In durable mode: the version as which the state of a session is to be stored, if it is to be now.
+    pub(super) fn ask(&mut self, session: SessionId) -> Option<u64> {
+        let keep = self.keeps.of_mut(session)?;
+        let Core { session: counted, socket } = self.table.get_mut(session)?;
+        match socket {
+            Socket::Open(open) if !open.flags.has(Flags::WELCOME) => {
+                counted.number_ahead(&self.config.delivery, &open.attachment(self.now), &mut self.arena);
+            }
+            // It ends, and its state with it.
+            Socket::Released { over: true, .. } => return None,
+            Socket::Open(_) | Socket::Released { .. } | Socket::Restored(_) | Socket::None => {}
+        }
+        keep.ask(&counted.counts)
+    }
+
+    /// What is queued for a session is not what is stored.
+    pub(super) fn changed(&mut self, session: SessionId) {
+        if let Some(keep) = self.keeps.of_mut(session) {
+            keep.unstored = true;
+        }
+    }
+
+    /// In durable mode: the state of this version is stored, and will be there after whatever happens to the process. Then poll
+    /// the peer, or who carries its socket. Report nothing as long as it is not: a version that cannot be stored is tried again.
+    pub fn stored(&mut self, now: Instant, session: SessionId, version: u64) {
+        self.pass(now);
+        if self.table.get(session).is_some()
+            && let Some(keep) = self.keeps.of_mut(session)
+        {
+            keep.durable.stored(version);
+        }
     }
 
     /// [`Peer::pull`], for the frame to live as long as the sessions are lent.

@@ -10,6 +10,7 @@ use crate::wire::native::{Channel, Credentials, Envelope, Goodbye, Health, Item,
 pub struct Deliveries<'f> {
     data: &'f [u8],
     form: Form,
+    number: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -198,18 +199,30 @@ static GOOD: Limits = Limits { envelope: u32::MAX, name: u8::MAX, credentials: u
 
 impl<'f> Deliveries<'f> {
     /// Nothing.
-    pub(crate) const NONE: Deliveries<'static> = Deliveries { data: &[], form: Form::Empty };
+    pub(crate) const NONE: Deliveries<'static> = Deliveries { data: &[], form: Form::Empty, number: 0 };
 
     /// One message, as it came.
     #[inline]
     pub(crate) const fn message(kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
-        Deliveries { data, form: Form::Message(kind) }
+        Deliveries { data, form: Form::Message(kind), number: 0 }
     }
 
-    /// What these envelopes hold, without the first `repeats` that count.
+    /// What these envelopes hold, without the first `repeats` that count; the session had `number` that count before.
     #[inline]
-    pub(crate) const fn envelopes(data: &'f [u8], repeats: u32, marks: Option<Marks>) -> Deliveries<'f> {
-        Deliveries { data, form: Form::Envelopes { repeats, marks } }
+    pub(crate) const fn envelopes(
+        data: &'f [u8],
+        repeats: u32,
+        number: u64,
+        marks: Option<Marks>,
+    ) -> Deliveries<'f> {
+        Deliveries { data, form: Form::Envelopes { repeats, marks }, number }
+    }
+
+    /// The number of what was given last, if it is something that counts (a message does): from 1, over the whole session. Who was
+    /// killed in durable mode gets what it had not taken again, with the same number. 0 on a wire without numbers.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 }
 
@@ -237,11 +250,13 @@ impl<'f> Deliveries<'f> {
         let delivery = loop {
             let Some(Ok(item)) = reader.next() else { break None };
             if item.counts() && repeats > 0 {
-                repeats -= 1;
-            } else if let Item::Envelope(envelope) = item {
+                repeats = repeats.saturating_sub(1);
+                continue;
+            }
+            self.number = self.number.saturating_add(item.counts().into());
+            if let Item::Envelope(envelope) = item {
                 let spoken = envelope.counts() && !matches!(envelope, Envelope::Message { .. });
-                let mark = marks.as_mut().filter(|_| spoken).map(Marks::next);
-                let delivery = match mark {
+                let delivery = match marks.as_mut().filter(|_| spoken).map(Marks::next) {
                     Some(Mark::Dropped) => None,
                     Some(mark) => understood(envelope, mark == Mark::Gap),
                     None => delivery(envelope),

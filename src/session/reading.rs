@@ -36,6 +36,8 @@ pub(crate) struct Reading<'f, 'l> {
     /// What was read before the last step.
     before: usize,
     news: News,
+    /// How many that count have come in the session.
+    received: u64,
     /// Where a dialogue is kept, what it says of its envelopes.
     marks: Option<Marks>,
 }
@@ -55,9 +57,16 @@ pub(crate) struct News {
 
 impl<'f, 'l> Reading<'f, 'l> {
     pub(crate) fn new(frame: &'f [u8], limits: &'l Limits, role: Role, dialogue: bool) -> Reading<'f, 'l> {
-        let marks = dialogue.then(Marks::default);
-        let reader = Reader::new(frame, limits);
-        Reading { reader, frame, role, good: 0, before: 0, news: News::default(), marks }
+        Reading {
+            reader: Reader::new(frame, limits),
+            frame,
+            role,
+            good: 0,
+            before: 0,
+            news: News::default(),
+            received: 0,
+            marks: dialogue.then(Marks::default),
+        }
     }
 
     /// What becomes of the envelope that was [spoken](Step::Spoken) last.
@@ -142,8 +151,9 @@ impl<'f, 'l> Reading<'f, 'l> {
                 };
                 match session.counts.receive(u32::try_from(len).unwrap_or(u32::MAX)) {
                     Arrival::New => {
-                        self.news.messages += 1;
-                        self.news.bytes += len as u64;
+                        self.news.messages = self.news.messages.saturating_add(1);
+                        self.news.bytes = self.news.bytes.saturating_add(len as u64);
+                        self.received = session.counts.received();
                     }
                     Arrival::Repeat => self.news.repeats = self.news.repeats.saturating_add(1),
                     Arrival::Stray => return Some(Step::Refused(code::PROTOCOL)),
@@ -170,8 +180,12 @@ impl<'f, 'l> Reading<'f, 'l> {
 
     /// What was read so far, for the application.
     pub(crate) fn deliveries(&self) -> Deliveries<'f> {
-        let read = self.frame.get(..self.good).unwrap_or_default();
-        Deliveries::envelopes(read, self.news.repeats, self.marks)
+        Deliveries::envelopes(
+            self.frame.get(..self.good).unwrap_or_default(),
+            self.news.repeats,
+            self.received.saturating_sub(self.news.messages),
+            self.marks,
+        )
     }
 }
 

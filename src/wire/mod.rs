@@ -44,6 +44,7 @@ impl Wire {
         }
     }
 
+    #[inline]
     pub(crate) fn classify(&self, mode: heartbeat::Mode, data: &[u8]) -> Incoming {
         match self {
             Wire::Raw(config) => config.classify(mode, data),
@@ -119,9 +120,16 @@ impl From<Kind> for Opcode {
 pub struct Frame<'a> {
     /// Which WebSocket frame carries it.
     pub opcode: Opcode,
-    head: [u8; Frame::HEAD],
-    head_len: u8,
+    /// None on the raw wire, so that none is written, nor copied, there.
+    head: Option<Head>,
     payload: &'a [u8],
+}
+
+/// Bytes of a wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Head {
+    len: u8,
+    bytes: [u8; Frame::HEAD],
 }
 
 impl<'a> Frame<'a> {
@@ -129,7 +137,7 @@ impl<'a> Frame<'a> {
     pub(crate) const HEAD: usize = 120;
 
     pub(crate) const fn new(opcode: Opcode, payload: &'a [u8]) -> Frame<'a> {
-        Frame { opcode, head: [0; Frame::HEAD], head_len: 0, payload }
+        Frame { opcode, head: None, payload }
     }
 
     pub(crate) fn with_nonce(opcode: Opcode, nonce: u32) -> Frame<'a> {
@@ -162,23 +170,28 @@ impl<'a> Frame<'a> {
 
     fn put_bytes(&mut self, bytes: &[u8]) {
         self.put_with(|room| {
-            room.get_mut(..bytes.len()).ok_or(native::EncodeError::NoRoom)?.copy_from_slice(bytes);
+            let place = room.get_mut(..bytes.len()).ok_or(native::EncodeError::NoRoom)?;
+            for (to, from) in place.iter_mut().zip(bytes) {
+                *to = *from;
+            }
             Ok(bytes.len())
         });
     }
 
     #[inline]
     fn put_with(&mut self, write: impl FnOnce(&mut [u8]) -> Result<usize, native::EncodeError>) {
-        let room = self.head.get_mut(usize::from(self.head_len)..).unwrap_or_default();
+        let head = self.head.get_or_insert(Head { len: 0, bytes: [0; Frame::HEAD] });
+        let room = head.bytes.get_mut(usize::from(head.len)..).unwrap_or_default();
         let written = write(room);
         debug_assert!(written.is_ok(), "a head has room for what is put there: {written:?}");
-        self.head_len += written.ok().and_then(|len| u8::try_from(len).ok()).unwrap_or(0);
+        let len = written.ok().and_then(|len| u8::try_from(len).ok()).unwrap_or(0);
+        head.len = head.len.saturating_add(len);
     }
 
     /// The wire's own bytes in front of the payload; empty on the raw wire, but for a ping.
     #[must_use]
     pub fn head(&self) -> &[u8] {
-        self.head.get(..usize::from(self.head_len)).unwrap_or_default()
+        self.head.as_ref().and_then(|head| head.bytes.get(..usize::from(head.len))).unwrap_or_default()
     }
 
     /// The payload, as the application gave it.
@@ -190,7 +203,11 @@ impl<'a> Frame<'a> {
     /// Bytes of head and payload.
     #[must_use]
     pub const fn len(&self) -> usize {
-        self.head_len as usize + self.payload.len()
+        let head = match &self.head {
+            Some(head) => head.len as usize,
+            None => 0,
+        };
+        self.payload.len().saturating_add(head)
     }
 
     /// Whether there are no bytes at all (an empty message is a message).

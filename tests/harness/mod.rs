@@ -653,14 +653,3 @@ fn line(at: Instant, action: &Action) -> String {
     };
     format!("{} {what}", millis(at))
 }
-
-/// How many cases (`PROPTEST_CASES` says otherwise), and where their regressions are kept.
-pub fn proptest_config(name: &'static str, cases: u32) -> proptest::test_runner::Config {
-    use proptest::test_runner::{Config, FileFailurePersistence};
-    let usual = Config::default();
-    Config {
-        cases: if std::env::var_os("PROPTEST_CASES").is_some() { usual.cases } else { cases },
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(name))),
-        ..usual
-    }
-}

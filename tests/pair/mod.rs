@@ -357,6 +357,7 @@ impl Pair {
                     }
                     ConnectionAction::Settled(id, settlement) => self.told(Told::Settled(id, settlement)),
                     ConnectionAction::Ended(id, ended) => self.told(Told::Request(id, ended)),
+                    ConnectionAction::Store(id, version) => self.sessions.stored(self.now, id, version),
                 }
             }
         }

@@ -42,6 +42,8 @@ pub struct Server {
     pub delivered: Vec<(String, Vec<u8>)>,
     pub settled: Vec<(String, MessageId, Outcome)>,
     pub admitted: Vec<Admitted>,
+    /// In durable mode: what is to be stored.
+    pub asked: Vec<(SessionId, u64)>,
 }
 
 impl Server {
@@ -68,6 +70,7 @@ impl Server {
             delivered: Vec::new(),
             settled: Vec::new(),
             admitted: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -358,6 +361,7 @@ impl Server {
                     self.parted.push((number, None));
                     self.log.push(format!("{number}: abandon"));
                 }
+                ConnectionAction::Store(id, version) => self.asked.push((id, version)),
                 ConnectionAction::Renew(id) if self.renews => {
                     let secret = self.secret();
                     self.sessions.renew(self.now, id, secret);

@@ -1,4 +1,4 @@
-//! everlink on tokio: a WebSocket client that stays connected.
+//! everlink on tokio: a WebSocket client that stays connected, and a server for it.
 //!
 //! [`connect`] starts a task that keeps one logical connection alive over as many sockets as it takes. [`Client`] sends and
 //! watches; [`Messages`] is what comes in.
@@ -35,6 +35,7 @@ mod open;
 mod options;
 mod pipe;
 pub mod server;
+mod state;
 mod target;
 mod watched;
 pub mod ws;
@@ -72,7 +73,14 @@ macro_rules! payload_from {
         }
     )* };
 }
-payload_from!(String, &'static str, Vec<u8>, Bytes, &'static [u8]);
+payload_from!(String, &'static str, Vec<u8>, Bytes);
+
+impl From<&[u8]> for Payload {
+    /// Copies them; give [`Bytes`] to share them.
+    fn from(data: &[u8]) -> Payload {
+        Payload(Bytes::copy_from_slice(data))
+    }
+}
 
 /// Why a connection could not even be begun. Everything later is the link's to deal with.
 #[derive(Debug)]
@@ -88,8 +96,12 @@ pub enum Error {
     NotUtf8(Message),
     /// The connection was closed by its owner, or its task has ended; or a session has.
     Closed,
-    /// The listener of a server cannot be used.
+    /// The listener of a server, or the file of a state, cannot be used.
     Io(std::io::Error),
+    /// What is in the file of a state is none.
+    State(everlink::link::RestoreError),
+    /// `delivery.durable` is set, and there is no [`Options::state`] to keep it in.
+    Stateless,
 }
 
 impl fmt::Display for Error {
@@ -101,6 +113,8 @@ impl fmt::Display for Error {
             Error::NotUtf8(_) => f.write_str("the text is not UTF-8"),
             Error::Closed => f.write_str("the connection was closed"),
             Error::Io(error) => error.fmt(f),
+            Error::State(error) => write!(f, "the stored state cannot be used: {error}"),
+            Error::Stateless => f.write_str("delivery.durable needs a file for the state"),
         }
     }
 }

@@ -25,8 +25,17 @@ impl Session {
 
     /// What came next, in order; `None` when the session has ended and all was told. If it is not called, the socket is not read.
     /// May be dropped and called again.
+    ///
+    /// In durable mode ([`Options::state`](super::Options::state)) a message is taken when the next event is asked for: one that the
+    /// handler was still working on when the process was killed comes again, with the same [number](crate::Received::number).
     pub async fn recv(&mut self) -> Option<Event> {
-        self.0.seat.inbox.next().await
+        let Peer { hub, session, seat } = &self.0;
+        if seat.inbox.put_down() && hub.is_durable {
+            let (inner, now) = (&mut *hub.lock(), hub.clock.now());
+            inner.read(*session, seat, now);
+            self.0.after(inner, None, Vec::new());
+        }
+        seat.inbox.next().await
     }
 
     /// The sending half alone; it can be cloned, and kept.
@@ -46,8 +55,9 @@ impl Deref for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // A server that was dropped says no word.
-        if *self.0.hub.stage.borrow() < Stage::Over {
+        // A server that was dropped says no word; and one that stops in durable mode will go on with its sessions.
+        let last = if self.0.hub.is_durable { Stage::Closing } else { Stage::Over };
+        if *self.0.hub.stage.borrow() < last {
             self.0.end(code::NORMAL, Duration::ZERO);
         }
     }
@@ -166,7 +176,10 @@ impl Peer {
     /// Something was done to the session.
     fn after(&self, inner: &mut Inner, carrier: Option<Arc<Notify>>, settlements: Vec<Settlement>) {
         settlements.into_iter().for_each(|settlement| inner.settled(self.session, settlement));
-        carrier.inspect(|carrier| carrier.notify_one());
+        match carrier.or_else(|| inner.carrier(self.session)) {
+            Some(carrier) => carrier.notify_one(),
+            None => inner.rest(self.session, self.hub.clock.now()),
+        }
         inner.show(self.session);
         self.hub.settle(inner, self.hub.clock.now());
     }

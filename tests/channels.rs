@@ -458,3 +458,20 @@ proptest! {
         prop_assert!(wanted.values().all(|known| known.confirmed));
     }
 }
+
+#[test]
+fn an_order_that_is_not_confirmed_may_have_been_done_all_the_same() {
+    let (mut channels, config) = table();
+    let (now, more) = (Instant::from_millis(1), core::time::Duration::from_secs(10));
+    let id = channels.subscribe(&config, "a").unwrap();
+    channels.give_until::<()>(Some(now), |_| Ok(None)).unwrap();
+    channels.unsubscribe(id);
+    assert!(!channels.has_orders());
+    assert_eq!(channels.next_deadline(), Some(now));
+    channels.expire(now, more);
+    assert_eq!(channels.next_deadline(), None);
+    let (leave, what) = give(&mut channels).unwrap();
+    assert_eq!(what, "unsubscribe a");
+    assert_eq!(channels.confirmed(leave, 0, 0), None);
+    assert!(!channels.has_orders());
+}

@@ -370,6 +370,8 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
                     if entry.message.is_some() {
                         entry.due = Some(now + more);
                     } else {
+                        // It may have been done, and only the confirmation got lost.
+                        entry.known |= entry.given == Given::Subscribe;
                         (entry.given, entry.due) = (Given::Nothing, None);
                     }
                 }

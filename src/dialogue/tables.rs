@@ -81,10 +81,8 @@ impl<P, S: Slots<P>> Post<'_, P, S> {
 impl<P> Tables<P> {
     /// A message of the machine's own has ended.
     pub(super) fn settled(&mut self, Settlement { id, outcome }: Settlement) {
-        let outcome = match outcome {
-            Outcome::Acknowledged | Outcome::Written if self.stopped => Outcome::InDoubt,
-            outcome => outcome,
-        };
+        let arrived = matches!(outcome, Outcome::Acknowledged | Outcome::Written);
+        let outcome = if arrived && self.stopped { Outcome::InDoubt } else { outcome };
         let asked = self.requests.as_mut().is_some_and(|requests| requests.settled(id, outcome));
         if !asked && let Some(channels) = &mut self.channels {
             channels.settled(id, outcome);

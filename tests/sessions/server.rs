@@ -254,6 +254,7 @@ impl Server {
                 let name = self.name(id);
                 self.settled.push((name, settlement.id, settlement.outcome));
             }
+            Told::Request(..) => {}
             Told::Ended(id) => {
                 let name = self.name(id);
                 self.log.push(format!("{name} ends"));
@@ -367,6 +368,7 @@ impl Server {
                 }
                 ConnectionAction::Renew(_) => self.log.push("wants a secret".into()),
                 ConnectionAction::Settled(id, settlement) => self.told(Told::Settled(id, settlement)),
+                ConnectionAction::Ended(id, ended) => self.told(Told::Request(id, ended)),
             }
         }
         if self.connections[&number].is_done() {

@@ -4,6 +4,7 @@ mod harness;
 
 use core::time::Duration;
 
+use everlink::delivery::InDoubt;
 use everlink::link::{Action, Config, Input, Link, Next, RestoreError, Wake};
 use everlink::outbox::{Message, Outcome, Priority};
 use everlink::time::Instant;
@@ -200,6 +201,21 @@ fn a_state_older_than_what_was_sent_begins_a_new_session_and_all_of_it_is_in_dou
         (5, Outcome::Acknowledged),
     ]);
     assert_eq!(script.far().came(), ["a", "b", "d", "c", "new"]);
+}
+
+#[test]
+fn or_all_of_it_is_sent_again_if_that_is_configured() {
+    let (mut script, state) = full();
+    let mut config = script.link.config().clone();
+    config.delivery.in_doubt = InDoubt::Resend;
+    script.server.answers = true;
+    script.until(3_000);
+    script.close(1, None);
+    script.until(6_000);
+    script.stored = harness::Snapshot { state, ..harness::Snapshot::default() };
+    script.kill(&config, 9);
+    script.until(30_000);
+    assert_eq!(script.far().came(), ["a", "b", "d", "c", "d", "b", "a", "c"]);
 }
 
 #[test]

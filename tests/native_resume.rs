@@ -7,7 +7,7 @@ use core::time::Duration;
 use everlink::delivery::InDoubt;
 use everlink::link::{Cause, Event, State, Status};
 use everlink::outbox::{Kind, Message, Outcome, Priority};
-use everlink::wire::native::{Envelope, Welcome, code};
+use everlink::wire::native::{Envelope, Goodbye, Welcome, code};
 use harness::far::{bytes, text};
 use harness::{Door, Script, closed, s};
 
@@ -220,6 +220,21 @@ fn what_was_too_large_for_the_server_after_all_is_settled_and_the_others_arrive(
     script.until(5_000);
     assert_eq!(script.far().came(), ["small", "last"]);
     script.settles(&[(2, Outcome::TooLarge), (1, Outcome::Acknowledged), (3, Outcome::Acknowledged)]);
+}
+
+#[test]
+fn a_goodbye_that_says_too_large_settles_the_largest_as_well() {
+    let mut script = Script::native(|_| {});
+    script.server.answers = false;
+    script.send("small");
+    script.send("larger than anything that the server takes");
+    let goodbye = Goodbye { code: code::TOO_LARGE, retry_after: 0, attempt: 0, reason: "" };
+    script.event(1, Event::Frame { kind: Kind::Binary, data: &bytes(&[Envelope::Goodbye(goodbye)]) });
+    script.lose_what_is_held();
+    script.server.heal();
+    script.until(5_000);
+    assert_eq!(script.far().came(), ["small"]);
+    script.settles(&[(2, Outcome::TooLarge), (1, Outcome::Acknowledged)]);
 }
 
 #[test]

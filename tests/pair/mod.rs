@@ -178,11 +178,11 @@ impl Pair {
     pub fn handle(&mut self, input: Input<'_>) {
         let deliveries: Vec<_> = self.link.handle(self.now, input).collect();
         for delivery in deliveries {
-            self.to_client(&delivery);
+            self.client_hears(&delivery);
         }
     }
 
-    fn to_client(&mut self, delivery: &Delivery<'_>) {
+    fn client_hears(&mut self, delivery: &Delivery<'_>) {
         match *delivery {
             Delivery::Request(Request { id, form, name, data, .. }) => {
                 self.client.asked.push((id, text(data)));
@@ -220,7 +220,7 @@ impl Pair {
         let _ = self.link.respond(self.now, id, Content::Text(words), gone);
     }
 
-    fn to_server(&mut self, session: SessionId, delivery: &Delivery<'_>) {
+    fn server_hears(&mut self, session: SessionId, delivery: &Delivery<'_>) {
         let (now, prompt, grants) = (self.now, self.prompt, self.grants);
         let side = &mut self.server;
         let Some(mut peer) = self.sessions.peer(session) else { return };
@@ -406,7 +406,7 @@ impl Pair {
                 let Some(session) = connection.session() else { return };
                 let deliveries: Vec<_> = deliveries.collect();
                 for delivery in deliveries {
-                    self.to_server(session, &delivery);
+                    self.server_hears(session, &delivery);
                 }
             }
         }

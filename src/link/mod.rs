@@ -371,6 +371,12 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         self.state().status()
     }
 
+    /// The sequence of the last message that was accepted, over all processes if the state was restored; 0 if none ever was.
+    #[must_use]
+    pub const fn last_message(&self) -> u64 {
+        self.core.session.outbox.last_sequence()
+    }
+
     /// How good the connection is.
     #[must_use]
     pub fn quality(&self) -> Quality {

@@ -313,6 +313,12 @@ impl Client {
         self.shared.lock().link.report(self.clock.now())
     }
 
+    /// The sequence of the last message that was accepted, those of the processes before included in durable mode; 0 if none was.
+    #[must_use]
+    pub fn last_message(&self) -> u64 {
+        self.shared.lock().link.last_message()
+    }
+
     /// The time that states and notices speak of: since the connection was made.
     #[must_use]
     pub fn now(&self) -> Instant {

@@ -41,6 +41,15 @@ impl Session {
         seat.inbox.next().await
     }
 
+    /// Answers the message that [`recv`](Session::recv) gave last: as [`Peer::send_waiting`], and takes that message in one step. So
+    /// after a kill in durable mode the client has had the answer, or the message comes again, and never both.
+    ///
+    /// # Errors
+    /// As for [`Peer::send_waiting`].
+    pub async fn answer(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
+        self.0.send_when_there_is_room(own(message), true).await
+    }
+
     /// The sending half alone; it can be cloned, and kept.
     #[must_use]
     pub fn peer(&self) -> Peer {
@@ -98,7 +107,7 @@ impl Peer {
     /// nothing for it (with [`Slow::Close`](everlink::peer::Slow::Close) the session ends then). [`Error::Closed`] if the session has
     /// ended.
     pub fn send(&self, message: Message<impl Into<Payload>>) -> Result<MessageId, Error> {
-        self.accept(&mut self.hub.lock(), own(message))
+        self.accept(&mut self.hub.lock(), own(message), false)
     }
 
     /// As [`send`](Peer::send), with a receipt that tells how the message ended.
@@ -107,7 +116,7 @@ impl Peer {
     /// As for [`send`](Peer::send).
     pub fn send_tracked(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
         let inner = &mut *self.hub.lock();
-        let id = self.accept(inner, own(message))?;
+        let id = self.accept(inner, own(message), false)?;
         Ok(Receipt::new(id, inner.expect(self.session, id)))
     }
 
@@ -116,10 +125,18 @@ impl Peer {
     /// # Errors
     /// As for [`send`](Peer::send), but for a full queue.
     pub async fn send_waiting(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
-        let mut message = own(message);
+        self.send_when_there_is_room(own(message), false).await
+    }
+
+    async fn send_when_there_is_room(&self, mut message: Message, answers: bool) -> Result<Receipt, Error> {
         loop {
             let room = self.seat.room.notified();
-            match self.send_tracked(message) {
+            let sent = {
+                let inner = &mut *self.hub.lock();
+                let id = self.accept(inner, message, answers);
+                id.map(|id| Receipt::new(id, inner.expect(self.session, id)))
+            };
+            match sent {
                 Err(Error::Refused(refused)) if refused.reason == RefusedReason::Full => {
                     message = refused.message;
                 }
@@ -129,7 +146,8 @@ impl Peer {
         }
     }
 
-    fn accept(&self, inner: &mut Inner, message: Message) -> Result<MessageId, Error> {
+    /// `answers` the message that the handler works on.
+    fn accept(&self, inner: &mut Inner, message: Message, answers: bool) -> Result<MessageId, Error> {
         let message = in_utf8(message)?;
         // A message too many may end the session, and then its socket is hard to find.
         let carrier = inner.carrier(self.session);
@@ -140,6 +158,9 @@ impl Peer {
             return Err(Error::Closed);
         };
         let accepted = peer.send(now, message, |settlement, _| displaced.push(settlement));
+        if answers && accepted.is_ok() && self.seat.inbox.put_down() {
+            inner.read(self.session, &self.seat, now);
+        }
         self.after(inner, carrier, displaced);
         accepted.map_err(Error::Refused)
     }

@@ -100,12 +100,13 @@ impl Door {
 
 #[test]
 fn a_configuration_that_cannot_work_is_refused_with_its_field() {
-    let check = |change: fn(&mut Config)| {
+    type Change = fn(&mut Config);
+    let check = |change: Change| {
         let mut config = Config::default();
         change(&mut config);
         config.check().map_err(|error| error.field)
     };
-    let bad: [(&str, fn(&mut Config)); 11] = [
+    let bad: [(&str, Change); 11] = [
         ("acceptor.hello_timeout", |config| config.hello_timeout = Duration::ZERO),
         ("acceptor.decision_timeout", |config| config.decision_timeout = Duration::ZERO),
         ("acceptor.close_timeout", |config| config.close_timeout = Duration::ZERO),
@@ -121,7 +122,7 @@ fn a_configuration_that_cannot_work_is_refused_with_its_field() {
     for (field, change) in bad {
         assert_eq!(check(change), Err(field));
     }
-    let good: [fn(&mut Config); 4] = [
+    let good: [Change; 4] = [
         |_| (),
         |config| (config.sessions.count, config.sessions.per_principal) = (1 << 24, 1024),
         |config| (config.sessions.count, config.sessions.per_principal) = (1, 1),

@@ -3,6 +3,8 @@
 //! `cargo run --release --example chaos -- --start 1 --seeds 10000`: one program for each seed; `--jobs` of them at a time, as many as
 //! there are processors by default. A program that breaks a promise is made as small as can be and printed, and the exit code is 1.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "it shows how long it takes")]
+
 #[path = "../tests/chaos/mod.rs"]
 mod chaos;
 

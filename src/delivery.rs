@@ -213,7 +213,7 @@ impl Counts {
     pub const fn save(&self) -> Saved {
         Saved {
             sent: self.sent,
-            acknowledged: self.sent - self.unacknowledged as u64,
+            acknowledged: self.acknowledged_so_far(),
             received: self.received,
             attempt: self.attempt,
         }
@@ -313,7 +313,7 @@ impl Counts {
         }
         let told = self.safe(durable).map_or(0, |marks| marks.received);
         // An acknowledgement on the old socket may have overtaken the hello.
-        let received = greeting.received.max(self.sent - u64::from(self.unacknowledged));
+        let received = greeting.received.max(self.acknowledged_so_far());
         let acknowledged = self.arrived(received, self.unacknowledged).ok_or(Refusal::Impossible)?;
         self.attempt = greeting.attempt;
         Ok(self.attach(acknowledged, self.received.saturating_sub(told)))
@@ -327,21 +327,21 @@ impl Counts {
     }
 
     fn attach(&mut self, acknowledged: u32, repeats: u64) -> Resumption {
-        self.unacknowledged -= acknowledged;
+        self.unacknowledged = self.unacknowledged.saturating_sub(acknowledged);
         self.detach();
         self.phase = Phase::Attached;
         self.repeats = u32::try_from(repeats).unwrap_or(u32::MAX);
         Resumption {
             acknowledged,
             replay: self.unacknowledged,
-            received: self.received - u64::from(self.repeats),
-            from: self.sent - u64::from(self.unacknowledged),
+            received: self.come(),
+            from: self.acknowledged_so_far(),
         }
     }
 
     /// How many more have arrived, if `total` arrived in all and it can be at most `most`.
     fn arrived(&self, total: u64, most: u32) -> Option<u32> {
-        let known = self.sent - u64::from(self.unacknowledged);
+        let known = self.acknowledged_so_far();
         let more = u32::try_from(total.checked_sub(known)?).ok()?;
         (more <= most).then_some(more)
     }
@@ -380,9 +380,9 @@ impl Counts {
         if !self.may_send() || self.unacknowledged == u32::MAX {
             return false;
         }
-        self.sent += 1;
-        self.unacknowledged += 1;
-        self.waiting += 1;
+        self.sent = self.sent.saturating_add(1);
+        self.unacknowledged = self.unacknowledged.saturating_add(1);
+        self.waiting = self.waiting.saturating_add(1);
         true
     }
 
@@ -394,9 +394,9 @@ impl Counts {
         if self.unacknowledged == 0 || self.waiting < self.unacknowledged {
             return false;
         }
-        self.sent -= 1;
-        self.unacknowledged -= 1;
-        self.waiting -= 1;
+        self.sent = self.sent.saturating_sub(1);
+        self.unacknowledged = self.unacknowledged.saturating_sub(1);
+        self.waiting = self.waiting.saturating_sub(1);
         if let Some(durable) = durable {
             durable.restart();
         }
@@ -407,7 +407,7 @@ impl Counts {
     /// ones. False if there is none, or none that may leave.
     pub fn hand_over(&mut self, durable: Option<&Durable>) -> bool {
         let may = self.can_hand_over(durable) > 0;
-        self.waiting -= u32::from(may);
+        self.waiting = self.waiting.saturating_sub(u32::from(may));
         may
     }
 
@@ -431,8 +431,9 @@ impl Counts {
         if !self.may_send() && self.phase != Phase::Offered {
             return Err(Impossible);
         }
-        let arrived = self.arrived(total, self.unacknowledged - self.waiting).ok_or(Impossible)?;
-        self.unacknowledged -= arrived;
+        let arrived =
+            self.arrived(total, self.unacknowledged.saturating_sub(self.waiting)).ok_or(Impossible)?;
+        self.unacknowledged = self.unacknowledged.saturating_sub(arrived);
         Ok(arrived)
     }
 
@@ -452,10 +453,10 @@ impl Counts {
         self.owed = self.owed.saturating_add(1);
         self.owed_kib = self.owed_kib.saturating_add(u16::try_from(len >> 10).unwrap_or(u16::MAX));
         if self.repeats > 0 {
-            self.repeats -= 1;
+            self.repeats = self.repeats.saturating_sub(1);
             return Arrival::Repeat;
         }
-        self.received += 1;
+        self.received = self.received.saturating_add(1);
         Arrival::New
     }
 
@@ -485,7 +486,7 @@ impl Counts {
     pub fn ack(&mut self, durable: Option<&Durable>) -> Option<u64> {
         let total = self.tells(durable)?;
         self.phase = Phase::Attached;
-        self.owed = u32::try_from(self.come() - total).unwrap_or(u32::MAX);
+        self.owed = u32::try_from(self.come().saturating_sub(total)).unwrap_or(u32::MAX);
         self.owed_kib = 0;
         Some(total)
     }
@@ -502,7 +503,11 @@ impl Counts {
 
     /// How many have come on the current socket, those included that came on the ones before and do not come again.
     pub(crate) const fn come(&self) -> u64 {
-        self.received - self.repeats as u64
+        self.received.saturating_sub(self.repeats as u64)
+    }
+
+    const fn acknowledged_so_far(&self) -> u64 {
+        self.sent.saturating_sub(self.unacknowledged as u64)
     }
 
     /// How many messages are numbered and not acknowledged.
@@ -515,7 +520,7 @@ impl Counts {
     /// is to come.
     #[must_use]
     pub const fn unanswered(&self) -> u32 {
-        self.unacknowledged - self.waiting
+        self.unacknowledged.saturating_sub(self.waiting)
     }
 
     /// How many messages were received.

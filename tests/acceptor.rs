@@ -2,6 +2,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
+mod law;
 mod sessions;
 
 use core::time::Duration;
@@ -13,6 +14,7 @@ use everlink::time::Instant;
 use everlink::wire::native::{
     Announced, Credentials, Envelope, Goodbye, Hello, Item, Limits, Reader, Token, VERSION, code,
 };
+use law::proptest_config;
 use proptest::prelude::*;
 
 const ANNOUNCED: Announced = Announced { envelope: 4096, window: 16, window_bytes: 4096 };
@@ -98,12 +100,13 @@ impl Door {
 
 #[test]
 fn a_configuration_that_cannot_work_is_refused_with_its_field() {
-    let check = |change: fn(&mut Config)| {
+    type Change = fn(&mut Config);
+    let check = |change: Change| {
         let mut config = Config::default();
         change(&mut config);
         config.check().map_err(|error| error.field)
     };
-    let bad: [(&str, fn(&mut Config)); 11] = [
+    let bad: [(&str, Change); 11] = [
         ("acceptor.hello_timeout", |config| config.hello_timeout = Duration::ZERO),
         ("acceptor.decision_timeout", |config| config.decision_timeout = Duration::ZERO),
         ("acceptor.close_timeout", |config| config.close_timeout = Duration::ZERO),
@@ -119,7 +122,7 @@ fn a_configuration_that_cannot_work_is_refused_with_its_field() {
     for (field, change) in bad {
         assert_eq!(check(change), Err(field));
     }
-    let good: [fn(&mut Config); 4] = [
+    let good: [Change; 4] = [
         |_| (),
         |config| (config.sessions.count, config.sessions.per_principal) = (1 << 24, 1024),
         |config| (config.sessions.count, config.sessions.per_principal) = (1, 1),
@@ -352,7 +355,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(sessions::proptest_config("proptest-regressions/acceptor.txt", 300))]
+    #![proptest_config(proptest_config("proptest-regressions/acceptor.txt", 300))]
 
     /// Whatever comes and whenever it is drained: it is asked at most once, closed at most once, abandoned at most once and
     /// then silent, draining ends, after a drain the deadline is later, and in the end the socket is gone.

@@ -3,6 +3,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
+mod law;
 mod sessions;
 
 use core::time::Duration;
@@ -12,6 +13,7 @@ use everlink::acceptor::{
 };
 use everlink::time::Instant;
 use everlink::wire::native::Token;
+use law::proptest_config;
 use proptest::prelude::*;
 
 const ANN: Principal = Principal::new(1);
@@ -300,7 +302,7 @@ fn step() -> impl Strategy<Value = Step> {
 const LIFE: u64 = 100;
 
 proptest! {
-    #![proptest_config(sessions::proptest_config("proptest-regressions/acceptor_sessions.txt", 200))]
+    #![proptest_config(proptest_config("proptest-regressions/acceptor_sessions.txt", 200))]
 
     #[test]
     fn it_answers_as_a_table_that_searches_everything(

@@ -2,12 +2,14 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may be blunt")]
 
 mod harness;
+mod law;
 
 use core::time::Duration;
 
 use everlink::heartbeat::{Beat, Config, Due, Heartbeat, Mode};
 use everlink::time::Instant;
-use harness::{at, ms, proptest_config, s};
+use harness::{at, ms, s};
+use law::proptest_config;
 use proptest::prelude::*;
 
 const START: Instant = at(1_000);

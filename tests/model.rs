@@ -29,7 +29,7 @@ fn nothing_is_lost_repeated_reordered_or_left_open() {
         "{totals:?}"
     );
     assert!(
-        totals.resumptions > totals.programs && totals.in_doubt > 0 && totals.restarts > 1_000,
+        totals.resumptions > totals.programs && totals.in_doubt > 0 && totals.restarts > totals.programs,
         "{totals:?}"
     );
 }

@@ -52,6 +52,24 @@ fn an_acknowledgement_waits_until_what_it_counts_is_stored() {
 }
 
 #[test]
+fn what_the_application_has_not_taken_is_neither_stored_nor_acknowledged() {
+    let mut script = Script::native(durable);
+    script.disk = Some(ms(10));
+    script.input(Input::Unread(Some(1)));
+    script.tell("x");
+    script.tell("y");
+    script.until(2_000);
+    assert_eq!(script.delivered, [b"x", b"y"]);
+    script.sees("store flush", "");
+    script.input(Input::Unread(Some(2)));
+    script.until(3_000);
+    script.sees("store flush", "2000 store 3\n 2010 flush 1");
+    script.input(Input::Unread(None));
+    script.until(4_000);
+    script.sees("store flush", "3000 store 4\n 3010 flush 1");
+}
+
+#[test]
 fn whatever_is_received_is_stored_at_once() {
     let mut script = Script::native(durable);
     script.disk = Some(ms(1));

@@ -3,6 +3,7 @@
 //! arrives at most once; and in doubt is nothing as long as the server remembers the session.
 
 mod harness;
+mod law;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -13,7 +14,8 @@ use everlink::outbox::{Message, MessageId, Outcome, Policy, Priority};
 use everlink::wire::Wire;
 use everlink::wire::native::Limits;
 use harness::far::Far;
-use harness::{Door, Script, ms, proptest_config};
+use harness::{Door, Script, ms};
+use law::proptest_config;
 use proptest::prelude::*;
 
 const REGRESSIONS: &str = "proptest-regressions/native_promise.txt";

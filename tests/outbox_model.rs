@@ -3,12 +3,14 @@
 #![cfg(feature = "alloc")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may be blunt")]
 
+mod law;
 #[path = "harness/naive_outbox.rs"]
 mod naive_outbox;
 
 use core::time::Duration;
 
 use everlink::outbox::{Config, Policy, Priority};
+use law::proptest_config;
 use naive_outbox::{Op, run, run_swapped};
 use proptest::prelude::*;
 
@@ -58,7 +60,7 @@ fn any_history() -> impl Strategy<Value = Vec<(usize, Op)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(proptest_config("proptest-regressions/outbox_model.txt", 500))]
 
     #[test]
     fn two_outboxes_in_one_arena_behave_like_two_naive_ones(history in any_history()) {

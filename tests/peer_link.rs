@@ -2,6 +2,7 @@
 //! other hears, exactly once.
 #![cfg(feature = "sim")]
 
+mod law;
 mod sessions;
 
 use core::time::Duration;
@@ -14,6 +15,7 @@ use everlink::sim::{Change, ConnectionId, Happening, Out, Server, Sim};
 use everlink::time::Instant;
 use everlink::wire::Wire;
 use everlink::wire::native::{Limits, code};
+use law::proptest_config;
 use proptest::prelude::*;
 use sessions::at;
 
@@ -330,7 +332,7 @@ fn fault() -> impl Strategy<Value = Vec<Change>> {
 }
 
 proptest! {
-    #![proptest_config(sessions::proptest_config("proptest-regressions/peer_link.txt", 60))]
+    #![proptest_config(proptest_config("proptest-regressions/peer_link.txt", 60))]
 
     /// As long as both processes live and the session is kept, whatever the network does: all arrives once and in order, and
     /// nothing is in doubt.

@@ -1,10 +1,12 @@
 //! What holds for a server whatever its clients, its sockets and its clock do: three clients that forget nothing are the oracle.
 
+mod law;
 mod sessions;
 
 use everlink::link::Event;
 use everlink::outbox::{Kind, Policy, Priority};
 use everlink::peer::Slow;
+use law::proptest_config;
 use proptest::prelude::*;
 use sessions::Client;
 use sessions::world::{Step, World};
@@ -47,7 +49,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    #![proptest_config(sessions::proptest_config("proptest-regressions/peer_rules.txt", 150))]
+    #![proptest_config(proptest_config("proptest-regressions/peer_rules.txt", 150))]
 
     /// No panic; draining ends; after a tick and a drain the deadline is later; bounds are kept; nothing is lost without being told,
     /// nothing comes twice or out of order, and what is said of a message is true.

@@ -2,7 +2,7 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod harness;
+mod law;
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use everlink::outbox::{self, Arena, Message, MessageId, Outbox, Outcome};
 use everlink::requests::{Config, End, Ended, Incoming, Refused, RequestId, Requests, Slot, Unwelcome};
 use everlink::time::Instant;
-use harness::proptest_config;
+use law::proptest_config;
 use proptest::prelude::*;
 
 fn at(millis: u64) -> Instant {

@@ -221,3 +221,17 @@ fn a_socket_that_the_link_abandons_says_nothing_more() {
     assert_eq!(rig.sent[&epoch].len(), said);
     assert!(!rig.has(|told| matches!(told, Action::Closed { .. })));
 }
+
+/// The end of the bytes waits, like what came before it, for an application that does not keep up.
+#[test]
+fn after_the_end_of_the_bytes_none_are_asked_for() {
+    let mut rig = Rig::open(quiet());
+    let epoch = rig.epoch();
+    rig.stream.pause(&mut rig.link, rig.now);
+    rig.end(epoch);
+    rig.say(Input::Stop { linger: Duration::ZERO });
+    assert!(rig.stream.fill(epoch).is_empty());
+    rig.read(epoch);
+    rig.take(epoch);
+    assert!(!rig.sockets.contains(&epoch));
+}

@@ -2,6 +2,7 @@
 //! inputs give the same outputs.
 
 mod bytes;
+mod law;
 
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use everlink::link::{Config, Input, Link};
 use everlink::outbox::Kind;
 use everlink::stream::{self, Action, Memory, RESERVE, Stream};
 use everlink::ws::handshake::Request;
+use law::proptest_config;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -152,7 +154,7 @@ fn said(bytes: &[u8]) -> Vec<Said> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(proptest_config("proptest-regressions/stream_rules.txt", 150))]
 
     /// What is told, delivered and said does not depend on how the bytes come and go. (What is told of flushes does: a message
     /// that is written piece by piece is asked for piece by piece.)

@@ -3,14 +3,16 @@
 #![cfg(feature = "serde")]
 
 mod harness;
+mod law;
 
 use core::time::Duration;
 
 use everlink::link::{Config, Next};
 use everlink::trace::{Problem, Reader, Record, Recorder, Step, replay};
+use harness::at;
 use harness::random::{configs, histories};
 use harness::tape::record;
-use harness::{at, proptest_config};
+use law::proptest_config;
 use proptest::prelude::*;
 
 /// A short history with everything in it.

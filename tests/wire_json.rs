@@ -2,14 +2,14 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod harness;
+mod law;
 
 use everlink::error::NoRoom;
 use everlink::wire::json::{
     DEPTH_MAX, DecodeError, Id, Message, Payload, Problem, Raw, Reason, Secret, Text,
 };
 use everlink::wire::native::Form;
-use harness::proptest_config;
+use law::proptest_config;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,13 +1,15 @@
 //! The raw wire: what is a heartbeat, what is a message, and how patterns are written.
 
 mod harness;
+mod law;
 
 use everlink::heartbeat::Mode;
 use everlink::link::{Config, Link};
 use everlink::outbox::{Kind, Message, RefusedReason};
 use everlink::wire::raw::{Pattern, Style};
 use everlink::wire::{Opcode, Wire, raw};
-use harness::{Script, proptest_config};
+use harness::Script;
+use law::proptest_config;
 use proptest::prelude::*;
 
 fn wire(heartbeat: Style, mode: Mode) -> impl FnOnce(&mut Config) {

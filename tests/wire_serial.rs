@@ -2,11 +2,11 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod harness;
+mod law;
 
 use everlink::error::NoRoom;
 use everlink::wire::serial::{Damage, Decoder, Encoder, Event, OVERHEAD, packet_max};
-use harness::proptest_config;
+use law::proptest_config;
 use proptest::prelude::*;
 
 const VECTORS: &str = include_str!("../docs/serial-vectors.txt");

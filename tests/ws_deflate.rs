@@ -1,16 +1,17 @@
 //! Compressed messages, from a compressor to a decompressor (RFC 7692, sections 6 and 7.2).
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, reason = "a test may be blunt")]
 
+mod law;
 #[path = "harness/naive_inflate.rs"]
 mod naive_inflate;
 
 use everlink::outbox::Kind;
 use everlink::ws::deflate::{Compressor, Config, Context, Decompressor};
 use everlink::ws::{Code, Decoder, Encoder, Error, Event, Frame, Limits, Part, Role, Violation};
+use law::proptest_config;
 use naive_inflate::inflate;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use proptest::test_runner::FileFailurePersistence;
 
 const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
 
@@ -472,11 +473,7 @@ fn a_configuration_that_cannot_work_is_named() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 100,
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("proptest-regressions/ws_deflate.txt"))),
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(proptest_config("proptest-regressions/ws_deflate.txt", 100))]
 
     /// Any messages, in any parts, with any room on both sides, whatever was negotiated.
     #[test]

@@ -9,11 +9,13 @@
     reason = "a test may be blunt"
 )]
 
+mod law;
 #[path = "harness/ws_seen.rs"]
 mod ws_seen;
 
 use everlink::outbox::Kind;
 use everlink::ws::{CloseBody, Code, Decoder, Encoder, Frame, Limits, Mask, Part, Role};
+use law::proptest_config;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use ws_seen::{Seen, answers_alike, decode, other};
@@ -63,7 +65,7 @@ fn pieces(cuts: &[Index], length: usize) -> Vec<usize> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1000))]
+    #![proptest_config(proptest_config("proptest-regressions/ws_split.txt", 1000))]
 
     #[test]
     fn any_split_gives_the_same_events_the_same_error_and_the_same_offset(

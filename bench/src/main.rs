@@ -3,6 +3,7 @@
 
 mod bed;
 mod codec;
+mod echo;
 mod herd;
 mod instructions;
 mod link;
@@ -43,6 +44,12 @@ enum What {
         #[arg(default_value = "")]
         only: String,
     },
+    /// Echoes over TCP: CPU time a message, beside other WebSockets.
+    Echo {
+        /// Only the figures whose name contains this.
+        #[arg(default_value = "")]
+        only: String,
+    },
     /// What a server meets after an outage (simulated).
     Herd {
         /// Writes a plot to this SVG file.
@@ -66,6 +73,7 @@ enum What {
 fn main() {
     match Arguments::parse().what {
         What::Codec { only } => codec::run(&only),
+        What::Echo { only } => echo::run(&only),
         What::Instructions { step } => instructions::run(step),
         What::Link => link::run(),
         What::Native => native::run(),

@@ -37,6 +37,7 @@ mod room;
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -104,6 +105,35 @@ pub struct ServeOptions {
     /// The web pages that may connect, by their origin (`https://example.org`); all, if there are none here. Clients that are no
     /// browsers name no origin and may always.
     pub origins: Vec<String>,
+    /// A file that the sessions of the native wire are kept in, so that they outlive the process.
+    pub state: Option<PathBuf>,
+    /// Sees each message of the native wire before its session has taken it.
+    pub tap: Option<Tap>,
+}
+
+/// Is called for each message of the native wire, on the session's task: what it has done is done before anything can depend on the
+/// server's having the message.
+#[derive(Clone)]
+pub struct Tap(pub Arc<dyn Fn(Tapped<'_>) + Send + Sync>);
+
+impl std::fmt::Debug for Tap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tap")
+    }
+}
+
+/// A message of the native wire.
+#[derive(Clone, Copy, Debug)]
+pub struct Tapped<'a> {
+    /// The session, counted from 1 in this process.
+    pub session: u64,
+    /// The session's number in logs, which it has in the next process, too.
+    pub id: u64,
+    /// The message's number in the session. One that was seen before comes again, if the process was killed before the session
+    /// had taken it.
+    pub number: u64,
+    /// What it says.
+    pub payload: &'a Payload,
 }
 
 impl Default for ServeOptions {
@@ -121,6 +151,8 @@ impl Default for ServeOptions {
             queue_messages: 1024,
             queue_bytes: 4 << 20,
             origins: Vec::new(),
+            state: None,
+            tap: None,
         }
     }
 }
@@ -190,6 +222,8 @@ pub enum ServerEvent {
     SessionBegan {
         /// Its number.
         session: u64,
+        /// The session's number in logs, which it has in the next process, too.
+        id: u64,
     },
     /// A message came in on the native wire: once and in order, whatever became of sockets. It is reported before anyone gets it.
     Delivered {

@@ -12,9 +12,9 @@ use tokio::time::timeout;
 async fn delivered(events: &mut Receiver<ServerEvent>) -> String {
     let wait = async {
         loop {
-            match events.recv().await.expect("the server lives") {
-                ServerEvent::Delivered { payload: Payload::Text(text), .. } => return text,
-                _ => {}
+            let event = events.recv().await.expect("the server lives");
+            if let ServerEvent::Delivered { payload: Payload::Text(text), .. } = event {
+                return text;
             }
         }
     };

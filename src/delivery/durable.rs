@@ -35,6 +35,8 @@ pub struct Durable {
     /// With its version.
     asked: Option<(u64, Snapshot)>,
     safe: Snapshot,
+    /// The first message that the application has not taken.
+    unread: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,27 +52,49 @@ impl Durable {
     #[must_use]
     pub const fn new() -> Durable {
         let marks = Marks { sent: 0, received: 0, attempt: 0 };
-        Durable { asked: None, safe: Snapshot { marks, current: false } }
+        Durable { asked: None, safe: Snapshot { marks, current: false }, unread: u64::MAX }
     }
 
     /// The state was restored: it is stored.
     #[must_use]
     pub const fn restored(counts: &Counts) -> Durable {
-        Durable { asked: None, safe: Snapshot { marks: counts.marks(), current: true } }
+        Durable { asked: None, safe: Snapshot { marks: counts.marks(), current: true }, unread: u64::MAX }
+    }
+
+    /// What the application has not taken is not received yet, as far as anything depends on it: the first such message, counted
+    /// from 1 over the session. `None`, as in the beginning: it takes what comes at once.
+    pub const fn set_unread(&mut self, first: Option<u64>) {
+        self.unread = match first {
+            Some(first) => first,
+            None => u64::MAX,
+        };
+    }
+
+    /// What a state that is stored now has of these counts.
+    #[must_use]
+    pub fn marks(&self, counts: &Counts) -> Marks {
+        let marks = counts.marks();
+        // What was said once is not taken back.
+        let before = self.safe().map_or(0, |marks| marks.received);
+        Marks { received: marks.received.min(self.unread.saturating_sub(1)).max(before), ..marks }
+    }
+
+    fn snapshot(&self, counts: &Counts) -> Snapshot {
+        Snapshot { marks: self.marks(counts), current: true }
     }
 
     /// Whether a state should be stored now: it differs from the stored one in what may have to leave, and none is being
     /// stored.
     #[must_use]
     pub fn wants(&self, counts: &Counts) -> bool {
-        self.asked.is_none() && self.safe != Snapshot { marks: counts.marks(), current: true }
+        self.asked.is_none() && self.safe != self.snapshot(counts)
     }
 
     /// The state as it is now is to be stored as this version. One that was asked for before is not waited for any more.
     ///
     /// The one who stores counts the versions, and goes on counting after a restart.
-    pub const fn ask(&mut self, version: u64, counts: &Counts) {
-        self.asked = Some((version, Snapshot { marks: counts.marks(), current: true }));
+    pub fn ask(&mut self, version: u64, counts: &Counts) {
+        self.asked = Some((version, self.snapshot(counts)));
     }
 
     /// This version is stored, and will be there after whatever happens to the process. False, and without effect, if it is
@@ -95,6 +119,7 @@ impl Durable {
 
     /// Another session has begun: what is stored, or being stored, says nothing of it.
     pub(super) const fn restart(&mut self) {
+        self.unread = u64::MAX;
         self.safe.current = false;
         if let Some((_, asked)) = &mut self.asked {
             asked.current = false;

@@ -72,6 +72,10 @@ pub enum Input<'f> {
     Stored(u64),
     /// In durable mode: the state of this version could not be stored. The link asks again after a while.
     StoreFailed(u64),
+    /// In durable mode: the first message that the application has not taken yet, by its
+    /// [number](super::Deliveries::number); `None`, as in the beginning: it has taken all. What it has not taken is neither
+    /// acknowledged nor stored as received, so it comes again if the process is killed.
+    Unread(Option<u64>),
     /// The wall clock shows this time since 1970-01-01 00:00 UTC. Only for display and for wires that show it.
     WallClock(#[cfg_attr(feature = "serde", serde(with = "crate::human::duration"))] Duration),
 }

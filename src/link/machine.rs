@@ -10,6 +10,7 @@ use super::rest::Rest;
 use super::socket::{Closing, Farewell, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
 use super::{Core, Deliveries};
+use crate::dialogue::Desk;
 use crate::outbox::{Arena, Kind, Slots};
 use crate::time::Instant;
 use crate::wire::{Incoming, Wire};
@@ -22,6 +23,7 @@ pub(super) struct Machine<'a, P, S> {
     pub(super) config: &'a Config,
     pub(super) core: &'a mut Core,
     pub(super) arena: &'a mut Arena<P, S>,
+    pub(super) desk: &'a mut Desk<P>,
 }
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
@@ -63,6 +65,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 }
             }
             Input::StoreFailed(version) => self.store_failed(version),
+            Input::Unread(first) => {
+                if let Some(durable) = &mut self.core.durable {
+                    durable.set_unread(first);
+                }
+            }
             Input::WallClock(since_1970) => self.core.wall_clock = Some((now, since_1970)),
         }
         if woke && self.core.online {
@@ -133,7 +140,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.core.deadline(self.config, self.core.session.outbox.next_expiry(self.arena))
+        let dialogue = self.dialogue_deadline();
+        self.core.deadline(self.config, self.core.session.outbox.next_expiry(self.arena), dialogue)
     }
 
     // What the user wants.
@@ -173,7 +181,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 self.part(&socket);
             }
         }
-        self.core.session.outbox.stop(self.arena);
+        self.stop_messages();
     }
 
     /// Lets the last socket go: properly if it is well; a dead one is not negotiated with.

@@ -68,7 +68,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
                 if let Some(attachment) = socket.attachment.as_mut().filter(|_| may) {
                     if core::mem::take(&mut core.renewing) {
                         frame = Frame::enveloped(&Envelope::Renewal { token: Token::NONE, credentials });
-                        socket.handed += frame.payload().len() as u64;
+                        socket.handed = socket.handed.saturating_add(frame.payload().len() as u64);
                         return Some(frame);
                     }
                     if let Some(health) = health {
@@ -86,7 +86,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
                     if drained {
                         socket.progress = now;
                     }
-                    socket.handed += u64::from(len);
+                    socket.handed = socket.handed.saturating_add(len.into());
                     socket.heartbeat.sent(now);
                     core.metrics.sent(len as usize);
                 }

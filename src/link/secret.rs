@@ -27,7 +27,9 @@ impl Kept {
     pub(super) fn replace(&mut self, token: Token<'_>) {
         let token = token.reveal();
         if let (Some(place), Ok(len @ 1..)) = (self.bytes.get_mut(..token.len()), u8::try_from(token.len())) {
-            place.copy_from_slice(token);
+            for (to, from) in place.iter_mut().zip(token) {
+                *to = *from;
+            }
             self.len = len;
         }
     }

@@ -29,6 +29,8 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>> Link<P, S> {
         save.long(core.version);
         save.bytes(core.token.get().reveal());
         let Saved { sent, acknowledged, received, attempt } = core.session.counts.save();
+        let received =
+            core.durable.as_ref().map_or(received, |durable| durable.marks(&core.session.counts).received);
         save.long(sent);
         save.long(acknowledged);
         save.long(received);

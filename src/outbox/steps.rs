@@ -147,7 +147,7 @@ impl Outbox {
     ) -> bool {
         self.leave(arena, index);
         let Some(slot) = arena.slot(index) else { return false };
-        let (id, outcome) = (MessageId { sequence: slot.sequence, slot: index }, slot.told(outcome));
+        let (id, outcome) = (MessageId::new(slot.sequence, index, slot.tag), slot.told(outcome));
         let Some(payload) = self.reclaim(arena, index) else { return false };
         displaced(Settlement { id, outcome }, payload);
         true
@@ -188,7 +188,7 @@ impl Outbox {
         index: u32,
     ) -> Option<Sending<'a, P>> {
         let slot = arena.slot(index).filter(|slot| self.owns(slot))?;
-        let id = MessageId { sequence: slot.sequence, slot: index };
+        let id = MessageId::new(slot.sequence, index, slot.tag);
         Some(Sending { id, kind: slot.kind, tag: slot.tag, payload: slot.payload.as_ref()?, len: slot.len })
     }
 

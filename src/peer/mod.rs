@@ -56,8 +56,12 @@
 mod config;
 mod connection;
 mod core;
+mod dialogue;
+mod durable;
 mod machine;
 mod outputs;
+#[cfg_attr(not(feature = "alloc"), path = "no_rooms.rs")]
+mod rooms;
 mod sessions;
 mod stamp;
 mod store;
@@ -70,9 +74,11 @@ pub use connection::{Connection, ConnectionAction, ConnectionNext, Heard};
 pub use sessions::{Admitted, Counts, Sessions, Storage};
 
 use self::core::{Parted, Socket};
-use crate::acceptor::{Parting, Seats, SessionId};
+use crate::acceptor::{Parting, Principal, Seats, SessionId};
+use crate::dialogue::Dialogue;
 use crate::link::{Epoch, Event};
 use crate::outbox::{self, Message, MessageId, Refused, RefusedReason, Settlement, Slots};
+use crate::requests::Ended;
 pub use crate::session::{Deliveries, Delivery};
 pub use crate::store::RestoreError;
 use crate::time::Instant;
@@ -88,6 +94,10 @@ pub enum Input<'f> {
     Tick,
     /// Something happened to a socket.
     Socket(Epoch, #[cfg_attr(feature = "serde", serde(borrow))] Event<'f>),
+    /// In durable mode: the first message that the application has not taken yet, by its [number](Deliveries::number); `None`, as
+    /// in the beginning: it has taken all. What it has not taken is neither acknowledged nor stored as received, so it comes again
+    /// if the process is killed.
+    Unread(Option<u64>),
 }
 
 /// The answer of [`poll`](Peer::poll).
@@ -104,6 +114,12 @@ pub enum Next {
 /// One thing to do, or to know. Exhaustive on purpose: a new action should break an adapter's build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
+    /// In durable mode: [store](Sessions::store) the state of this session as it is now, before anything else is done to it, and
+    /// report [`Sessions::stored`] when it is safe. Whatever depends on it waits for that.
+    Store {
+        /// To be reported.
+        version: u64,
+    },
     /// The socket is the session's no more: give it back to its acceptor ([`part`](crate::acceptor::Acceptor::part)).
     Release {
         /// Of the socket.
@@ -121,6 +137,8 @@ pub enum Action {
     },
     /// A message came to its end.
     Settled(Settlement),
+    /// A request of this end came to its end without an answer.
+    Ended(Ended),
 }
 
 /// What is told of sessions that end.
@@ -128,6 +146,8 @@ pub enum Action {
 pub enum Told {
     /// A message of this session came to its end.
     Settled(SessionId, Settlement),
+    /// A request to the client of this session came to its end without an answer.
+    Request(SessionId, Ended),
     /// The session is no more.
     Ended(SessionId),
 }
@@ -144,6 +164,8 @@ pub enum Wake {
     Expiry,
     /// To ask for another token.
     Renewal,
+    /// To end a request that got no answer, or to answer one for the application.
+    Request,
 }
 
 /// One client of a server, borrowed from its [`Sessions`].
@@ -173,21 +195,44 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
             }
             machine.fire();
         }
+        if let Input::Unread(first) = input
+            && let Some(keep) = self.sessions.keeps.of_mut(self.session)
+        {
+            keep.durable.set_unread(first);
+        }
         self.sessions.note(self.session, fate);
         deliveries
     }
 
     /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
     pub fn poll(&mut self) -> Next {
-        let renewal = self.renewal();
-        let over = matches!(self.core(), Some(Core { socket: Socket::Released { over: true, .. }, .. }));
-        if let Some(action) = self.machine().and_then(|mut machine| machine.next(renewal)) {
-            if over {
-                self.sessions.note(self.session, Fate::Over);
+        loop {
+            self.tell();
+            if let Some(version) = self.sessions.ask(self.session) {
+                return Next::Do(Action::Store { version });
             }
-            return Next::Do(action);
+            let renewal = self.renewal();
+            let over = matches!(self.core(), Some(Core { socket: Socket::Released { over: true, .. }, .. }));
+            if let Some(action) = self.machine().and_then(|mut machine| machine.next(renewal)) {
+                if over {
+                    self.sessions.note(self.session, Fate::Over);
+                }
+                return Next::Do(action);
+            }
+            // What was settled may be a request that is to be asked again.
+            if !self.tell() {
+                return self.deadline().map_or(Next::Idle, Next::Wait);
+            }
         }
-        self.deadline().map_or(Next::Idle, Next::Wait)
+    }
+
+    /// What the tables of the dialogue want to be said is posted. Whether anything was.
+    fn tell(&mut self) -> bool {
+        let told = self.machine().is_some_and(|mut machine| machine.tell());
+        if told {
+            self.sessions.changed(self.session);
+        }
+        told
     }
 
     /// When the peer wants to be woken if nothing happens before.
@@ -199,8 +244,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     /// When there will be something to do if nothing happens before, and why.
     #[must_use]
     pub fn wake(&self) -> Option<(Instant, Wake)> {
-        let Sessions { config, now, arena, .. } = &*self.sessions;
-        outputs::wake(self.core()?, config, arena, *now, self.renewal())
+        let Sessions { config, now, arena, rooms, .. } = &*self.sessions;
+        let dialogue = rooms.get(self.session.seat()).and_then(Dialogue::next_deadline);
+        outputs::wake(self.core()?, config, arena, *now, self.renewal(), dialogue)
     }
 
     /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls
@@ -230,6 +276,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
             return Err(Refused { reason: RefusedReason::Full, message });
         };
         let (result, fate) = machine.send(len, message, displaced);
+        self.sessions.changed(self.session);
         self.sessions.note(self.session, fate);
         result
     }
@@ -237,6 +284,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     /// Takes a message back that has not been numbered; `None` if it is too late or there is no such message. It is not settled
     /// again.
     pub fn cancel(&mut self, id: MessageId) -> Option<P> {
+        self.sessions.changed(self.session);
         let machine = self.machine()?;
         machine.core.session.outbox.cancel(machine.arena, id)
     }
@@ -260,6 +308,12 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
             machine.release(Parted::by_application(code, retry_after));
         }
         self.sessions.note(self.session, fate);
+    }
+
+    /// Who the client is.
+    #[must_use]
+    pub fn principal(&self) -> Option<Principal> {
+        self.sessions.table.principal(self.session)
     }
 
     /// The socket that the client is on.

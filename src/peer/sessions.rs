@@ -5,11 +5,15 @@ use core::time::Duration;
 
 use super::config::Config;
 use super::core::{Core, Flags, Open, Parted, Socket};
+use super::dialogue::post;
+use super::durable::{Keep, Keeps};
 use super::machine::{Fate, Machine};
 use super::outputs::Lent;
+use super::rooms::Rooms;
 use super::{Peer, Told};
 use crate::acceptor::{self, Acceptor, Arrival, Parting, Principal, Seats, Secret, SessionId, Table};
 use crate::delivery::Refusal;
+use crate::dialogue::Dialogue;
 use crate::error::ConfigError;
 use crate::link::Epoch;
 use crate::outbox::{self, Arena, Slots};
@@ -31,6 +35,8 @@ pub struct Sessions<P, S = outbox::Storage<P>, T = Storage> {
     pub(super) table: Table<Core, T>,
     pub(super) arena: Arena<P, S>,
     pub(super) counts: Counts,
+    pub(super) rooms: Rooms<P>,
+    pub(super) keeps: Keeps,
     payload: PhantomData<P>,
 }
 
@@ -92,8 +98,10 @@ impl<P: AsRef<[u8]>> Sessions<P> {
     /// Names the field of the configuration that cannot work.
     pub fn new(config: Config, seed: u64, messages: u32) -> Result<Self, ConfigError> {
         config.check()?;
-        let table = Table::with_capacity(config.acceptor.sessions.count, seed);
-        Ok(Self::build(config, table, Arena::with_capacity(messages)))
+        let seats = config.acceptor.sessions.count;
+        let table = Table::with_capacity(seats, seed);
+        let keeps = if config.delivery.durable { Keeps::new(seats) } else { Keeps::NONE };
+        Ok(Self::build(config, table, Arena::with_capacity(messages), keeps))
     }
 }
 
@@ -101,7 +109,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     /// As [`Sessions::new`], with seats and slots that the caller provides: arrays, or borrowed ones.
     ///
     /// # Errors
-    /// Names the field of the configuration that cannot work; `acceptor.sessions.count` if there are fewer seats than that.
+    /// Names the field of the configuration that cannot work; `acceptor.sessions.count` if there are fewer seats than that;
+    /// `delivery.durable`, for what is stored of each session has no place in such storage.
     pub fn with_storage(config: Config, seed: u64, seats: T, slots: S) -> Result<Self, ConfigError> {
         config.check()?;
         let table = Table::new(seats, seed);
@@ -111,11 +120,14 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
             "acceptor.sessions.count",
             "must not be larger than the number of seats",
         )?;
-        Ok(Self::build(config, table, Arena::new(slots)))
+        let durable = config.delivery.durable;
+        ConfigError::unless(!durable, "delivery.durable", "needs sessions with storage of their own")?;
+        Ok(Self::build(config, table, Arena::new(slots), Keeps::NONE))
     }
 
-    const fn build(config: Config, table: Table<Core, T>, arena: Arena<P, S>) -> Self {
-        Sessions { config, now: Instant::ORIGIN, table, arena, counts: Counts::NONE, payload: PhantomData }
+    const fn build(config: Config, table: Table<Core, T>, arena: Arena<P, S>, keeps: Keeps) -> Self {
+        let (now, counts) = (Instant::ORIGIN, Counts::NONE);
+        Sessions { config, now, table, arena, counts, rooms: Rooms::NONE, keeps, payload: PhantomData }
     }
 
     /// The application says who the client is that has said hello to this acceptor: its socket gets its session back if it has
@@ -160,8 +172,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
             return Err(acceptor::goodbye(code::INTERNAL, Duration::ZERO, ""));
         };
         let mut session = id;
+        let mut durable = self.keeps.of_mut(id).map(|keep| &mut keep.durable);
         core.session.outbox.expire(&mut self.arena, now);
-        let resumed = match core.session.take_over(&mut self.arena, arrival.greeting, None) {
+        let resumed = match core.session.take_over(&mut self.arena, arrival.greeting, durable.as_deref()) {
             Ok(_) => true,
             Err(Refusal::Overtaken) => {
                 self.counts.overtaken += 1;
@@ -174,7 +187,12 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
                 if let Some(sequence) = core.socket.doubtful() {
                     core.session.outbox.doubt_queued(&mut self.arena, sequence);
                 }
-                core.session.offer(&mut self.arena, &config.delivery, attempt, None);
+                // What was said in the old session means nothing in the new one.
+                self.rooms.leave_all(id.seat());
+                if let Some(dialogue) = self.rooms.get_mut(id.seat()) {
+                    dialogue.lost(&mut post(now, config, &mut core.session.outbox, &mut self.arena));
+                }
+                core.session.offer(&mut self.arena, &config.delivery, attempt, durable.take());
                 false
             }
         };
@@ -218,11 +236,15 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
                 return Err(acceptor::goodbye(code::TOO_MANY, retry_after, full.words()));
             }
         }
-        let (config, arena, now) = (&self.config, &mut self.arena, self.now);
+        let (config, arena, keeps, now) = (&self.config, &mut self.arena, &mut self.keeps, self.now);
         let entered =
             self.table.enter(&config.acceptor.sessions, now, arrival.principal, secret, |id: SessionId| {
                 let mut core = Core::new(id.seat());
-                core.session.offer(arena, &config.delivery, arrival.greeting.attempt, None);
+                let keep = keeps.of_mut(id).map(|keep| {
+                    *keep = Keep::default();
+                    &mut keep.durable
+                });
+                core.session.offer(arena, &config.delivery, arrival.greeting.attempt, keep);
                 let delivery = &config.delivery;
                 core.socket = Socket::Open(Open::new(delivery, now, arrival.epoch, arrival.announced, false));
                 core
@@ -235,8 +257,43 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     }
 
     pub(super) fn machine(&mut self, session: SessionId) -> Option<Machine<'_, P, S>> {
-        let Sessions { config, now, table, arena, counts, .. } = self;
-        Some(Machine { now: *now, config, core: table.get_mut(session)?, arena, counts })
+        let Sessions { config, now, table, arena, counts, rooms, keeps, .. } = self;
+        let durable = keeps.of(session).map(|keep| &keep.durable);
+        let (core, seat) = (table.get_mut(session)?, session.seat());
+        Some(Machine { now: *now, config, core, arena, counts, rooms, seat, durable })
+    }
+
+    /// In durable mode: the version as which the state of a session is to be stored, if it is to be now.
+    pub(super) fn ask(&mut self, session: SessionId) -> Option<u64> {
+        let keep = self.keeps.of_mut(session)?;
+        let Core { session: counted, socket } = self.table.get_mut(session)?;
+        match socket {
+            Socket::Open(open) if !open.flags.has(Flags::WELCOME) => {
+                counted.number_ahead(&self.config.delivery, &open.attachment(self.now), &mut self.arena);
+            }
+            // It ends, and its state with it.
+            Socket::Released { over: true, .. } => return None,
+            Socket::Open(_) | Socket::Released { .. } | Socket::Restored(_) | Socket::None => {}
+        }
+        keep.ask(&counted.counts)
+    }
+
+    /// What is queued for a session is not what is stored.
+    pub(super) fn changed(&mut self, session: SessionId) {
+        if let Some(keep) = self.keeps.of_mut(session) {
+            keep.unstored = true;
+        }
+    }
+
+    /// In durable mode: the state of this version is stored, and will be there after whatever happens to the process. Then poll
+    /// the peer, or who carries its socket. Report nothing as long as it is not: a version that cannot be stored is tried again.
+    pub fn stored(&mut self, now: Instant, session: SessionId, version: u64) {
+        self.pass(now);
+        if self.table.get(session).is_some()
+            && let Some(keep) = self.keeps.of_mut(session)
+        {
+            keep.durable.stored(version);
+        }
     }
 
     /// [`Peer::pull`], for the frame to live as long as the sessions are lent.
@@ -281,6 +338,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     /// messages, and then that it has ended.
     pub fn expire(&mut self, now: Instant, mut told: impl FnMut(Told)) {
         self.pass(now);
+        self.sweep_dialogues(&mut told);
         while let Some(id) = self.table.expired(&self.config.acceptor.sessions, self.now) {
             self.counts.expired += u64::from(!self.table.is_over(id));
             self.bury(id, &mut told);
@@ -296,7 +354,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     pub fn deadline(&self) -> Option<Instant> {
         let sessions = &self.config.acceptor.sessions;
         let excess = self.table.excess(sessions).map(|_| self.now);
-        excess.or_else(|| self.table.next_expiry(sessions))
+        let ends = excess.or_else(|| self.table.next_expiry(sessions));
+        ends.into_iter().chain(self.rooms.deadline()).min()
     }
 
     /// All sessions.
@@ -364,6 +423,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         match (fate, &mut core.socket) {
             (Fate::Stays, Socket::Open(_)) => {}
             (Fate::Stays, Socket::Released { .. } | Socket::Restored(_) | Socket::None) => {
+                self.rooms.watch(id.seat());
                 self.table.detach(now, id);
             }
             (Fate::Over, Socket::Released { over, .. }) => {
@@ -384,8 +444,19 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         }
         session.outbox.doubt(&mut self.arena);
         session.outbox.stop(&mut self.arena);
+        let mut dialogue = self.rooms.remove(id.seat());
+        if let Some(dialogue) = &mut dialogue {
+            dialogue.stop(&mut post(self.now, &self.config, &mut session.outbox, &mut self.arena));
+        }
         while let Some(settlement) = session.outbox.next_settlement(&mut self.arena) {
-            told(Told::Settled(id, settlement));
+            if !settlement.id.is_own() {
+                told(Told::Settled(id, settlement));
+            } else if let Some(dialogue) = &mut dialogue {
+                dialogue.settled(settlement);
+            }
+        }
+        while let Some(ended) = dialogue.as_mut().and_then(Dialogue::next_ended) {
+            told(Told::Request(id, ended));
         }
         told(Told::Ended(id));
     }

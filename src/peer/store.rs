@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::Sessions;
 use super::core::{Core, Socket};
+use super::durable::Keep;
 use crate::acceptor::{Lock, Pass, Principal, Seats, Secret, SessionId};
 use crate::delivery::{Counts, Saved};
 use crate::outbox::{Outbox, Slots};
@@ -19,8 +20,8 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessi
     /// message that is queued or in flight, and settlements that were not told yet. Nothing of its socket. False, and nothing
     /// is written, if there is no such session.
     ///
-    /// Call it when the process is about to end, after [`part_with_all`](Sessions::part_with_all) and a drain: for a state that is older
-    /// than what was sent, the session cannot go on.
+    /// In durable mode, call it when a peer asks to [store](super::Action::Store). Without it, when the process is about to end, after
+    /// [`part_with_all`](Sessions::part_with_all) and a drain: for a state that is older than what was sent, the session cannot go on.
     pub fn store(&self, now: Instant, session: SessionId, sink: impl FnMut(&[u8])) -> bool {
         let now = now.max(self.now);
         let (Some(core), Some(lock)) = (self.table.get(session), self.table.lock(session)) else {
@@ -34,6 +35,8 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessi
             save.bytes(pass.secret.reveal());
         }
         let Saved { sent, acknowledged, received, attempt } = core.session.counts.save();
+        let keep = self.keeps.of(session);
+        let received = keep.map_or(received, |keep| keep.durable.marks(&core.session.counts).received);
         save.long(sent);
         save.long(acknowledged);
         save.long(received);
@@ -77,7 +80,14 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessi
             outbox.release(&mut self.arena);
             return None;
         }
-        let socket = Socket::restored(outbox.last_sequence());
+        let socket = match self.keeps.of_mut(id) {
+            // It is not older than what was sent.
+            Some(keep) => {
+                *keep = Keep::restored(&counts);
+                Socket::None
+            }
+            None => Socket::restored(outbox.last_sequence()),
+        };
         let core = Core { session: Session { counts, outbox }, socket };
         self.table.put_back(now, id, lock, core)?;
         self.counts.restored += 1;

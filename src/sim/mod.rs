@@ -25,6 +25,8 @@
 //! of silence, so that a path that has healed lies unused for a while; a socket takes bytes into its send buffer although
 //! nothing gets through; an abandoned socket's bytes still arrive. What it leaves out: congestion and bandwidth.
 
+mod adapter;
+mod connection;
 mod disk;
 mod server;
 mod stream;

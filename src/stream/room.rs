@@ -44,7 +44,9 @@ impl Room for &mut [u8] {
 #[cfg(feature = "alloc")]
 #[derive(Debug)]
 pub struct Heap {
+    /// From `start` on they are used.
     bytes: alloc::vec::Vec<u8>,
+    start: usize,
     limit: usize,
 }
 
@@ -53,10 +55,14 @@ impl Heap {
     /// What is asked for first; and what is kept when there is nothing to keep.
     const SMALL: usize = 4 << 10;
 
+    /// What it begins at a multiple of. Where the two ends of a copy are a few bytes apart, counted from the beginnings of their pages,
+    /// some processors take ten times as long for it, in the kernel as well; a system's allocator likes to give 16 bytes.
+    const LINE: usize = 64;
+
     /// No memory yet, and never more than this.
     #[must_use]
     pub const fn new(limit: usize) -> Heap {
-        Heap { bytes: alloc::vec::Vec::new(), limit }
+        Heap { bytes: alloc::vec::Vec::new(), start: 0, limit }
     }
 }
 
@@ -64,12 +70,12 @@ impl Heap {
 impl Room for Heap {
     #[inline]
     fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(self.start..).unwrap_or_default()
     }
 
     #[inline]
     fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        self.bytes.get_mut(self.start..).unwrap_or_default()
     }
 
     fn limit(&self) -> usize {
@@ -77,16 +83,22 @@ impl Room for Heap {
     }
 
     fn grow(&mut self, to: usize) {
-        let has = self.bytes.len();
+        let has = self.bytes().len();
         if to > has {
-            let wanted = to.max(has.saturating_mul(2)).max(Heap::SMALL).min(self.limit);
-            self.bytes.resize(wanted.max(has), 0);
+            let wanted = to.max(has.saturating_mul(2)).max(Heap::SMALL).min(self.limit).max(has);
+            let mut bytes = alloc::vec![0; wanted.saturating_add(Heap::LINE - 1)];
+            let start = bytes.as_ptr().align_offset(Heap::LINE).min(Heap::LINE - 1);
+            bytes.truncate(start + wanted);
+            if let Some(place) = bytes.get_mut(start..start + has) {
+                place.copy_from_slice(self.bytes());
+            }
+            (self.bytes, self.start) = (bytes, start);
         }
     }
 
     fn release(&mut self) {
-        if self.bytes.len() > 16 * Heap::SMALL {
-            self.bytes = alloc::vec::Vec::new();
+        if self.bytes().len() > 16 * Heap::SMALL {
+            (self.bytes, self.start) = (alloc::vec::Vec::new(), 0);
         }
     }
 }

@@ -170,7 +170,10 @@ impl<'a> Frame<'a> {
 
     fn put_bytes(&mut self, bytes: &[u8]) {
         self.put_with(|room| {
-            room.get_mut(..bytes.len()).ok_or(native::EncodeError::NoRoom)?.copy_from_slice(bytes);
+            let place = room.get_mut(..bytes.len()).ok_or(native::EncodeError::NoRoom)?;
+            for (to, from) in place.iter_mut().zip(bytes) {
+                *to = *from;
+            }
             Ok(bytes.len())
         });
     }
@@ -181,7 +184,8 @@ impl<'a> Frame<'a> {
         let room = head.bytes.get_mut(usize::from(head.len)..).unwrap_or_default();
         let written = write(room);
         debug_assert!(written.is_ok(), "a head has room for what is put there: {written:?}");
-        head.len += written.ok().and_then(|len| u8::try_from(len).ok()).unwrap_or(0);
+        let len = written.ok().and_then(|len| u8::try_from(len).ok()).unwrap_or(0);
+        head.len = head.len.saturating_add(len);
     }
 
     /// The wire's own bytes in front of the payload; empty on the raw wire, but for a ping.
@@ -203,7 +207,7 @@ impl<'a> Frame<'a> {
             Some(head) => head.len as usize,
             None => 0,
         };
-        head + self.payload.len()
+        self.payload.len().saturating_add(head)
     }
 
     /// Whether there are no bytes at all (an empty message is a message).

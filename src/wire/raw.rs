@@ -176,7 +176,9 @@ impl Pattern {
 
     fn new(kind: Kind, data: &[u8]) -> Option<Pattern> {
         let mut bytes = [0; Pattern::MAX];
-        bytes.get_mut(..data.len())?.copy_from_slice(data);
+        for (to, from) in bytes.get_mut(..data.len())?.iter_mut().zip(data) {
+            *to = *from;
+        }
         Some(Pattern { kind, len: u8::try_from(data.len()).ok()?, bytes })
     }
 

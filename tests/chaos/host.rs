@@ -1,5 +1,6 @@
 //! A server in the simulated world: what an adapter and an application would be.
 
+use core::time::Duration;
 use std::collections::BTreeMap;
 
 use everlink::acceptor::{Principal, Secret, SessionId};
@@ -19,6 +20,29 @@ use super::ledger::Owner;
 pub enum Seen {
     Got(Vec<u8>),
     Settled(Owner, MessageId, Outcome),
+    /// The process was killed, and what it was restored from does not know of this.
+    NotAccepted(Owner, MessageId),
+    NotSettled(Owner, MessageId),
+    NotGot(Vec<u8>),
+}
+
+/// What a session's application saw and did since it began: what is after the last stored state is undone by a kill.
+#[derive(Debug)]
+enum Done {
+    Accepted(MessageId),
+    Settled(MessageId),
+    Got(Vec<u8>),
+}
+
+/// What is kept of a session in durable mode.
+#[derive(Debug, Default)]
+struct Kept {
+    journal: Vec<Done>,
+    /// On its way to the disk: when it will be there, its version, itself, and how much of the journal it has.
+    storing: Option<(Instant, u64, Vec<u8>, usize)>,
+    /// On the disk.
+    state: Option<Vec<u8>>,
+    stored: usize,
 }
 
 pub struct Host {
@@ -41,6 +65,9 @@ pub struct Host {
     pub sockets: u64,
     /// Owners whose process is gone.
     pub lost: Vec<Owner>,
+    kept: BTreeMap<SessionId, Kept>,
+    /// How many states were stored.
+    pub stored: u64,
 }
 
 impl Host {
@@ -61,6 +88,8 @@ impl Host {
             ended: 0,
             sockets: 0,
             lost: Vec::new(),
+            kept: BTreeMap::new(),
+            stored: 0,
         }
     }
 
@@ -94,8 +123,15 @@ impl Host {
         let id = self.current?;
         let owner = self.owner(id);
         let mut peer = self.sessions.peer(id)?;
-        let seen = &mut self.seen;
-        let sent = peer.send(now, message, |gone, _| seen.push(Seen::Settled(owner, gone.id, gone.outcome)));
+        let mut gone = Vec::new();
+        let sent = peer.send(now, message, |settlement, _| gone.push(settlement));
+        for settlement in gone {
+            self.done(id, Done::Settled(settlement.id));
+            self.seen.push(Seen::Settled(owner, settlement.id, settlement.outcome));
+        }
+        if let Ok(sent) = &sent {
+            self.done(id, Done::Accepted(*sent));
+        }
         self.drain(now, out);
         sent.ok()
     }
@@ -105,7 +141,10 @@ impl Host {
         let Some(mut peer) = self.current.and_then(|session| self.sessions.peer(session)) else {
             return false;
         };
-        let cancelled = peer.cancel(id).is_some();
+        let (session, cancelled) = (peer.session(), peer.cancel(id).is_some());
+        if cancelled {
+            self.done(session, Done::Settled(id));
+        }
         self.drain(now, out);
         cancelled
     }
@@ -115,10 +154,18 @@ impl Host {
         match connection.handle(&mut self.sessions, now, event) {
             Heard::Question(_) => self.admit(now, number),
             Heard::Deliveries(deliveries) => {
-                for delivery in deliveries {
-                    if let Delivery::Message { data, .. } = delivery {
-                        self.seen.push(Seen::Got(data.to_vec()));
+                let got: Vec<_> = deliveries
+                    .filter_map(|delivery| match delivery {
+                        Delivery::Message { data, .. } => Some(data.to_vec()),
+                        _ => None,
+                    })
+                    .collect();
+                let session = self.connections.get(&number).and_then(Connection::session);
+                for data in got {
+                    if let Some(session) = session {
+                        self.done(session, Done::Got(data.clone()));
                     }
+                    self.seen.push(Seen::Got(data));
                 }
             }
         }
@@ -150,6 +197,9 @@ impl Host {
                 self.last_owner
             }
         };
+        if let Some(replaced) = admitted.replaced {
+            self.kept.remove(&replaced);
+        }
         self.owners.retain(|(known, _)| *known != admitted.session);
         self.owners.push((admitted.session, owner));
         self.current = Some(admitted.session);
@@ -158,9 +208,68 @@ impl Host {
     fn told(&mut self, told: Told) {
         match told {
             Told::Settled(id, settlement) => {
+                self.done(id, Done::Settled(settlement.id));
                 self.seen.push(Seen::Settled(self.owner(id), settlement.id, settlement.outcome));
             }
-            Told::Ended(_) => self.ended += 1,
+            Told::Request(..) => {}
+            Told::Ended(id) => {
+                self.kept.remove(&id);
+                self.ended += 1;
+            }
+        }
+    }
+
+    // In durable mode.
+
+    fn done(&mut self, session: SessionId, what: Done) {
+        if self.config.delivery.durable {
+            self.kept.entry(session).or_default().journal.push(what);
+        }
+    }
+
+    /// The disk takes its time, now and then none.
+    fn store(&mut self, now: Instant, session: SessionId, version: u64) {
+        let mut state = Vec::new();
+        assert!(self.sessions.store(now, session, |part| state.extend_from_slice(part)));
+        let takes = Duration::from_millis((self.stored * 37 % 11) * (self.stored * 53 % 17));
+        let kept = self.kept.entry(session).or_default();
+        kept.storing = Some((now + takes, version, state, kept.journal.len()));
+        self.stored += 1;
+        self.disk_turns(now);
+    }
+
+    fn disk_turns(&mut self, now: Instant) {
+        for (session, kept) in &mut self.kept {
+            if let Some((_, version, state, len)) = kept.storing.take_if(|(at, ..)| *at <= now) {
+                (kept.state, kept.stored) = (Some(state), len);
+                self.sessions.stored(now, *session, version);
+            }
+        }
+    }
+
+    /// The process begins again with what is on the disk, and undoes what is not.
+    fn restore(&mut self, now: Instant, away: Duration) {
+        self.sessions = Host::sessions(&self.config);
+        let kept = core::mem::take(&mut self.kept);
+        for (session, mut kept) in kept {
+            let owner = self.owner(session);
+            for done in kept.journal.drain(kept.stored..).rev() {
+                self.seen.push(match done {
+                    Done::Accepted(id) => Seen::NotAccepted(owner, id),
+                    Done::Settled(id) => Seen::NotSettled(owner, id),
+                    Done::Got(data) => Seen::NotGot(data),
+                });
+            }
+            kept.storing = None;
+            if let Some(state) = &kept.state {
+                assert_eq!(self.sessions.restore(now, state, away), Ok(session));
+                self.kept.insert(session, kept);
+            } else {
+                // Its client has never heard of it.
+                self.opened -= 1;
+                self.owners.retain(|(known, _)| *known != session);
+                self.current = self.current.filter(|current| *current != session);
+            }
         }
     }
 
@@ -179,9 +288,11 @@ impl Host {
         self.expire(now);
         let ids: Vec<_> = self.sessions.ids().collect();
         for id in ids {
-            self.drain_peer(id);
+            self.drain_peer(now, id);
         }
         self.wake(self.sessions.deadline());
+        let stored = self.kept.values().filter_map(|kept| Some(kept.storing.as_ref()?.0)).min();
+        self.wake(stored);
     }
 
     fn wake(&mut self, at: Option<Instant>) {
@@ -201,10 +312,14 @@ impl Host {
                     out.abandon(number);
                     self.connections.remove(&number);
                 }
+                ConnectionNext::Do(ConnectionAction::Store(session, version)) => {
+                    self.store(now, session, version);
+                }
                 ConnectionNext::Do(ConnectionAction::Renew(id)) => {
                     let secret = self.secret();
                     self.sessions.renew(now, id, secret);
                 }
+                ConnectionNext::Do(ConnectionAction::Ended(id, ended)) => self.told(Told::Request(id, ended)),
                 ConnectionNext::Do(ConnectionAction::Settled(id, settlement)) => {
                     self.told(Told::Settled(id, settlement));
                 }
@@ -222,11 +337,13 @@ impl Host {
     }
 
     /// What a session that is on no socket has to tell.
-    fn drain_peer(&mut self, id: SessionId) {
+    fn drain_peer(&mut self, now: Instant, id: SessionId) {
         loop {
             let Some(mut peer) = self.sessions.peer(id) else { return };
             match peer.poll() {
+                Next::Do(Action::Ended(ended)) => self.told(Told::Request(id, ended)),
                 Next::Do(Action::Settled(settlement)) => self.told(Told::Settled(id, settlement)),
+                Next::Do(Action::Store { version }) => self.store(now, id, version),
                 // What else there is to do, whoever carries its socket is told.
                 Next::Do(_) | Next::Idle => return,
                 Next::Wait(at) => return self.wake(Some(at)),
@@ -262,6 +379,7 @@ impl Server for Host {
     }
 
     fn tick(&mut self, now: Instant, out: &mut Out) {
+        self.disk_turns(now);
         for connection in self.connections.values_mut() {
             connection.tick(&mut self.sessions, now);
         }
@@ -276,12 +394,16 @@ impl Server for Host {
 
     /// What carries the sockets starts again; with it, as the program says, what keeps the sessions.
     fn restarted(&mut self, now: Instant) {
+        self.next = Some(now);
+        if self.config.delivery.durable {
+            self.connections.clear();
+            return self.restore(now, Duration::ZERO);
+        }
         let numbers: Vec<_> = self.connections.keys().copied().collect();
         for number in numbers {
             self.hear(now, number, Event::Closed(Close::default()));
         }
         self.connections.clear();
-        self.next = Some(now);
         if self.forgets {
             self.lost.extend(self.owners.drain(..).map(|(_, owner)| owner));
             self.sessions = Host::sessions(&self.config);

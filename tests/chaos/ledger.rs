@@ -37,6 +37,8 @@ pub struct Ledger {
     ids: HashMap<(Owner, MessageId), usize>,
     /// The last one that arrived for the first time, of each owner and priority.
     last: HashMap<(Owner, Priority), usize>,
+    /// Came behind one that was sent later; each with that one.
+    late: Vec<(usize, usize)>,
     /// Whether a message may be in doubt by now.
     pub doubts: bool,
     /// Whether a message may arrive twice by now.
@@ -52,6 +54,7 @@ impl Ledger {
             sent: Vec::new(),
             ids: HashMap::new(),
             last: HashMap::new(),
+            late: Vec::new(),
             doubts: false,
             repeats: false,
         }
@@ -88,6 +91,11 @@ impl Ledger {
         Err(format!("{name} {number} {wrong}"))
     }
 
+    /// Of the message with this id.
+    pub fn number_of(&self, owner: Owner, id: MessageId) -> Result<usize, String> {
+        self.ids.get(&(owner, id)).copied().ok_or(format!("{}: nobody sent {id}", self.name))
+    }
+
     /// A message of this number came.
     pub fn got(&mut self, number: usize) -> Broken {
         let name = self.name;
@@ -105,9 +113,21 @@ impl Ledger {
         if sent.keyed {
             return Ok(());
         }
-        match self.last.insert((sent.owner, sent.priority), number) {
-            Some(before) if before > number => Err(format!("{name} {number} came after {before}")),
-            _ => Ok(()),
+        let last = self.last.entry((sent.owner, sent.priority)).or_default();
+        if *last > number {
+            self.late.push((number, *last));
+        }
+        *last = number.max(*last);
+        Ok(())
+    }
+
+    /// Both ends were looked at up to now. Only what is in doubt may come late: it was in flight in a session that is no more, and
+    /// comes behind what another one brought.
+    pub fn looked(&mut self) -> Broken {
+        let wrong = self.late.drain(..).find(|(number, _)| self.sent[*number].end != Some(Outcome::InDoubt));
+        match wrong {
+            Some((number, before)) => Err(format!("{} {number} came after {before}", self.name)),
+            None => Ok(()),
         }
     }
 

@@ -24,7 +24,7 @@ pub enum End {
 pub enum Memory {
     /// Nothing: the processes live, whatever befalls their sockets. Nothing may be in doubt.
     Lives,
-    /// The client is killed and restored in durable mode. Nothing may be in doubt.
+    /// Both ends are killed and restored in durable mode. Nothing may be in doubt.
     Durable,
     /// Everything: processes are killed and forget, sessions expire, the user stops and starts again.
     Forgets,
@@ -162,6 +162,7 @@ impl Program {
     pub fn peer(&self) -> peer::Config {
         let mut config = peer::Config::default();
         bounds(&self.setup, &mut config.delivery, &mut config.outbox);
+        config.delivery.durable = self.setup.memory == Memory::Durable;
         config.slow = self.setup.slow;
         config.acceptor.sessions.count = 8;
         config.acceptor.sessions.keep = Duration::from_secs(self.setup.keep);

@@ -239,7 +239,12 @@ impl World {
     }
 
     fn pass(&mut self, millis: u64) -> Broken {
-        let end = self.sim.now() + MS(millis);
+        let (now, end) = (self.sim.now(), self.sim.now() + MS(millis));
+        if self.server_back > now && self.server_back < end {
+            // What a killed server does not know of is undone before it says anything.
+            self.sim.run_until(self.server_back);
+            self.look()?;
+        }
         self.sim.run_until(end);
         self.look()
     }
@@ -305,18 +310,24 @@ impl World {
         self.down.doubts |= ended > 0;
         self.up.repeats |= self.resends && opened > 1;
         for what in &seen {
-            if let Seen::Got(data) = what {
-                self.up.got(number_of(data)?)?;
+            match what {
+                Seen::Got(data) => self.up.got(number_of(data)?)?,
+                Seen::NotGot(data) => self.up.undo_got(number_of(data)?),
+                Seen::Settled(..) | Seen::NotSettled(..) | Seen::NotAccepted(..) => {}
             }
         }
         self.look_at_client()?;
         for what in seen {
-            if let Seen::Settled(owner, id, outcome) = what {
-                self.down.settled(owner, id, outcome)?;
+            match what {
+                Seen::Settled(owner, id, outcome) => drop(self.down.settled(owner, id, outcome)?),
+                Seen::NotSettled(owner, id) => self.down.undo_settled(self.down.number_of(owner, id)?),
+                Seen::NotAccepted(owner, id) => self.down.undo_accepted(self.down.number_of(owner, id)?)?,
+                Seen::Got(_) | Seen::NotGot(_) => {}
             }
         }
         lost.into_iter().for_each(|owner| self.down.forget(owner));
-        Ok(())
+        self.up.looked()?;
+        self.down.looked()
     }
 
     fn look_at_client(&mut self) -> Broken {

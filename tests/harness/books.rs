@@ -4,10 +4,13 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use everlink::link::{Action, Close, Deliveries, Epoch, Event, Failure, Input, Link, Next, State};
+use everlink::dialogue::{Ask, Content};
+use everlink::link::{Action, Close, Deliveries, Delivery, Epoch, Event, Failure, Input, Link, Next, State};
 use everlink::metrics::Report;
 use everlink::outbox::{Key, Kind, Message, MessageId, Outcome, Priority, Refused, Settlement};
+use everlink::requests::RequestId;
 use everlink::time::Instant;
+use everlink::wire::native::Channel;
 
 /// What random operations are done to: a link, recorded or not.
 pub trait Driven {
@@ -22,6 +25,19 @@ pub trait Driven {
     fn cancel(&mut self, id: MessageId) -> bool;
     /// The payload of the frame.
     fn pull(&mut self, epoch: Epoch) -> Option<Vec<u8>>;
+    /// Says something in a dialogue. Gives what is to end, if something is.
+    fn say(
+        &mut self,
+        _now: Instant,
+        _say: &Saying,
+        _displaced: &mut dyn FnMut(Settlement),
+    ) -> Option<RequestId> {
+        None
+    }
+    /// Whether it was not over.
+    fn cancel_request(&mut self, _now: Instant, _id: RequestId) -> bool {
+        false
+    }
     fn deadline(&self) -> Option<Instant>;
     fn report(&self, now: Instant) -> Report;
     /// Tells what it authenticates with; false if it cannot be told.
@@ -60,6 +76,44 @@ impl Driven for Link<Vec<u8>> {
         Link::pull(self, epoch).map(|frame| frame.payload().to_vec())
     }
 
+    fn say(
+        &mut self,
+        now: Instant,
+        say: &Saying,
+        displaced: &mut dyn FnMut(Settlement),
+    ) -> Option<RequestId> {
+        let names = ["a", "b", "c"];
+        let name = |which: u8| names[usize::from(which) % names.len()];
+        let content = Content::Text("x");
+        let told = |gone, _| displaced(gone);
+        match *say {
+            Saying::Open => self.open_dialogue(),
+            Saying::Ask { len, timeout, again } => {
+                let words = "x".repeat(len);
+                let ask = Ask { again, ..Ask::command("do", &*words).within(timeout) };
+                return self.request(now, &ask, told).ok();
+            }
+            // The books know its id.
+            Saying::Cancel(_) => {}
+            Saying::Respond(request) => drop(self.respond(now, request, content, told).is_ok()),
+            Saying::Reject(request) => drop(self.reject(now, request, 7, "no", told).is_ok()),
+            Saying::Subscribe(which) => drop(self.subscribe(now, name(which)).is_ok()),
+            Saying::Unsubscribe(which) => {
+                if let Some(id) = self.subscription_to(Channel::Name(name(which))) {
+                    self.unsubscribe(now, id);
+                }
+            }
+            Saying::Publish(which) => {
+                return self.publish(now, name(which), content, told).ok();
+            }
+        }
+        None
+    }
+
+    fn cancel_request(&mut self, now: Instant, id: RequestId) -> bool {
+        Link::cancel_request(self, now, id)
+    }
+
     fn deadline(&self) -> Option<Instant> {
         Link::deadline(self)
     }
@@ -80,6 +134,24 @@ impl Driven for Link<Vec<u8>> {
         *self = restored.expect("what a link stores can be restored");
         true
     }
+}
+
+/// Something that is said in a dialogue, owned.
+#[derive(Clone, Debug)]
+pub enum Saying {
+    Open,
+    Ask {
+        len: usize,
+        timeout: Duration,
+        again: bool,
+    },
+    /// The request of this number, whether there is one or not.
+    Cancel(u32),
+    Respond(u32),
+    Reject(u32),
+    Subscribe(u8),
+    Unsubscribe(u8),
+    Publish(u8),
 }
 
 /// Which socket an event is of.
@@ -140,6 +212,8 @@ pub enum Step {
         ttl: Option<Duration>,
         key: Option<u64>,
     },
+    /// Says something in a dialogue.
+    Say(Saying),
     /// Takes back the message that was accepted as the nth before the last.
     Cancel(usize),
     /// Pulls at most so many frames.
@@ -181,6 +255,10 @@ pub struct Books<L> {
     stores_at_once: bool,
     /// What it has not answered.
     storing: Option<u64>,
+    /// Every request, and how often it has ended.
+    pub requests: BTreeMap<u32, (RequestId, u32)>,
+    /// Whether a dialogue was opened: then there are payloads that nobody here has sent.
+    talks: bool,
 }
 
 const CREDENTIALS: &[u8] = b"credentials";
@@ -202,6 +280,8 @@ impl<L: Driven> Books<L> {
             payloads: BTreeMap::new(),
             stores_at_once: true,
             storing: None,
+            requests: BTreeMap::new(),
+            talks: false,
         }
     }
 
@@ -247,6 +327,25 @@ impl<L: Driven> Books<L> {
             Step::WallClock(time) => self.handle(Input::WallClock(*time)),
             Step::Socket(of, what) => self.happen(self.epoch(*of), what),
             Step::Send { len, priority, ttl, key } => self.send(*len, *priority, *ttl, *key),
+            Step::Say(Saying::Cancel(back)) => {
+                let back = usize::try_from(*back).unwrap();
+                let Some(id) = self.requests.values().map(|(id, _)| *id).rev().nth(back) else { return };
+                if self.link.cancel_request(self.now, id) {
+                    self.end(id.get());
+                }
+            }
+            Step::Say(say) => {
+                self.talks |= matches!(say, Saying::Open);
+                let mut displaced = Vec::new();
+                let begun = self.link.say(self.now, say, &mut |gone| displaced.push(gone));
+                for gone in displaced {
+                    self.settle(gone);
+                }
+                if let Some(id) = begun {
+                    let old = self.requests.insert(id.get(), (id, 0));
+                    assert!(old.is_none_or(|(_, ends)| ends > 0), "{id} is used while it waits");
+                }
+            }
             Step::Cancel(back) => {
                 if let Some((id, _)) = self.ledger.iter().rev().nth(*back).copied()
                     && self.link.cancel(id)
@@ -272,7 +371,24 @@ impl<L: Driven> Books<L> {
     }
 
     pub fn handle(&mut self, input: Input<'_>) {
-        self.link.handle(self.now, input);
+        let deliveries = self.link.handle(self.now, input);
+        if !self.talks {
+            return;
+        }
+        for delivery in deliveries {
+            match delivery {
+                Delivery::Response { id, .. } | Delivery::Published { id, .. } => self.end(id),
+                Delivery::Error { id, .. } if id > 0 => self.end(id),
+                _ => {}
+            }
+        }
+    }
+
+    /// A request has ended.
+    fn end(&mut self, id: u32) {
+        let (_, ends) = self.requests.get_mut(&id).expect("only what was asked ends");
+        *ends += 1;
+        assert_eq!(*ends, 1, "{id} has ended before");
     }
 
     fn happen(&mut self, epoch: Epoch, what: &Happening) {
@@ -324,6 +440,8 @@ impl<L: Driven> Books<L> {
             self.gone.clear();
             self.totals.clear();
             self.storing = None;
+            // Who waited for an answer is gone as well.
+            self.requests.clear();
             (self.newest, self.previous, self.nonce) = (0, 0, 0);
         }
     }
@@ -362,10 +480,8 @@ impl<L: Driven> Books<L> {
             let Some(payload) = self.link.pull(epoch) else { break };
             // On the native wire some frames have no message.
             let Some(&id) = self.payloads.get(&payload) else {
-                assert!(
-                    payload.is_empty() || payload == CREDENTIALS,
-                    "a payload that was never sent: {payload:?}"
-                );
+                let known = self.talks || payload.is_empty() || payload == CREDENTIALS;
+                assert!(known, "a payload that was never sent: {payload:?}");
                 continue;
             };
             let (_, end) = self.ledger[self.ledger.binary_search_by_key(&id, |(id, _)| *id).unwrap()];
@@ -397,6 +513,7 @@ impl<L: Driven> Books<L> {
                         self.stored(true);
                     }
                 }
+                Action::Ended(ended) => self.end(ended.id.get()),
                 Action::Close { .. }
                 | Action::Pong { .. }
                 | Action::Flush { .. }
@@ -439,6 +556,9 @@ impl<L: Driven> Books<L> {
         self.drain();
         for (id, end) in &self.ledger {
             assert!(end.is_some(), "{id} has no end");
+        }
+        for (id, ends) in self.requests.values() {
+            assert_eq!(*ends, 1, "request {id} has no end");
         }
     }
 }

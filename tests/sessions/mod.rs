@@ -34,17 +34,6 @@ pub fn epoch(number: u32) -> Epoch {
     Epoch::new(number).unwrap()
 }
 
-/// So many cases, or as many as `PROPTEST_CASES` says; failures are kept in this file.
-pub fn proptest_config(name: &'static str, cases: u32) -> proptest::test_runner::Config {
-    use proptest::test_runner::{Config, FileFailurePersistence};
-    let usual = Config::default();
-    Config {
-        cases: if std::env::var_os("PROPTEST_CASES").is_some() { usual.cases } else { cases },
-        failure_persistence: Some(Box::new(FileFailurePersistence::Direct(name))),
-        ..usual
-    }
-}
-
 /// A server with this client on socket 1, confirmed; what was seen is taken as read.
 pub fn connected(who: &str, change: impl FnOnce(&mut Config)) -> (Server, Client) {
     let mut server = Server::new(change);

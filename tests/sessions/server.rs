@@ -42,6 +42,8 @@ pub struct Server {
     pub delivered: Vec<(String, Vec<u8>)>,
     pub settled: Vec<(String, MessageId, Outcome)>,
     pub admitted: Vec<Admitted>,
+    /// In durable mode: what is to be stored.
+    pub asked: Vec<(SessionId, u64)>,
 }
 
 impl Server {
@@ -68,6 +70,7 @@ impl Server {
             delivered: Vec::new(),
             settled: Vec::new(),
             admitted: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
@@ -251,6 +254,7 @@ impl Server {
                 let name = self.name(id);
                 self.settled.push((name, settlement.id, settlement.outcome));
             }
+            Told::Request(..) => {}
             Told::Ended(id) => {
                 let name = self.name(id);
                 self.log.push(format!("{name} ends"));
@@ -357,12 +361,14 @@ impl Server {
                     self.parted.push((number, None));
                     self.log.push(format!("{number}: abandon"));
                 }
+                ConnectionAction::Store(id, version) => self.asked.push((id, version)),
                 ConnectionAction::Renew(id) if self.renews => {
                     let secret = self.secret();
                     self.sessions.renew(self.now, id, secret);
                 }
                 ConnectionAction::Renew(_) => self.log.push("wants a secret".into()),
                 ConnectionAction::Settled(id, settlement) => self.told(Told::Settled(id, settlement)),
+                ConnectionAction::Ended(id, ended) => self.told(Told::Request(id, ended)),
             }
         }
         if self.connections[&number].is_done() {
@@ -375,8 +381,11 @@ impl Server {
         while let Some(mut peer) = self.sessions.peer(id)
             && let Next::Do(action) = peer.poll()
         {
-            let Action::Settled(settlement) = action else { panic!("{action:?} from a peer on no socket") };
-            self.told(Told::Settled(id, settlement));
+            match action {
+                Action::Settled(settlement) => self.told(Told::Settled(id, settlement)),
+                Action::Store { version } => self.asked.push((id, version)),
+                action => panic!("{action:?} from a peer on no socket"),
+            }
         }
     }
 

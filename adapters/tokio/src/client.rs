@@ -1,6 +1,6 @@
 //! The application's side: send, receive, watch, close.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -16,12 +16,15 @@ use everlink::quality::Quality;
 use everlink::stream::{self, Stream};
 use everlink::time::Instant;
 use everlink::trace::{Recorder, Traced};
+use everlink::wire::Wire;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::dialogue::Dialogue;
 use crate::driver;
 use crate::open::{Opener, Source};
 use crate::options::{Options, TraceSink};
+use crate::state::StateFile;
 use crate::watched::Watched;
 use crate::{Error, Message, Payload};
 
@@ -41,6 +44,10 @@ pub(crate) struct Inner {
     pub(crate) receipts: HashMap<MessageId, oneshot::Sender<Outcome>>,
     /// Messages that a send displaced, for the observer.
     pub(crate) displaced: Vec<Settlement>,
+    /// Who waits for what in the dialogue with the server.
+    pub(crate) dialogue: Dialogue,
+    /// In durable mode.
+    pub(crate) unread: Option<Unread>,
     /// The owner closed the connection, or its task ended: it takes nothing more.
     pub(crate) closed: bool,
     /// The task has ended.
@@ -82,6 +89,7 @@ impl Shared {
                 | Action::Status { .. }
                 | Action::RetryScheduled { .. }
                 | Action::Quality { .. } => {}
+                Action::Ended(ended) => inner.dialogue.ended(ended),
             }
         }
     }
@@ -92,12 +100,19 @@ impl Shared {
         inner.closed = true;
         inner.ended = true;
         inner.receipts.clear();
+        inner.dialogue.close();
         drop(inner);
         self.room.notify_waiters();
     }
 }
 
 impl Inner {
+    /// Something was displaced.
+    pub(crate) fn gone(&mut self, gone: Vec<Settlement>) {
+        gone.iter().for_each(|settlement| self.settle(*settlement));
+        self.displaced.extend(gone);
+    }
+
     pub(crate) fn settle(&mut self, settlement: Settlement) {
         if let Some(receipt) = self.receipts.remove(&settlement.id) {
             // Nobody needs to wait for it.
@@ -109,8 +124,8 @@ impl Inner {
 /// One logical connection. Clones share it; when the last one is dropped, it is closed.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
-    clock: Clock,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Clock,
     state: watch::Receiver<State>,
     quality: watch::Receiver<Quality>,
     report: watch::Receiver<Report>,
@@ -127,23 +142,42 @@ impl Drop for Last {
 }
 
 pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Messages), Error> {
-    let Options { config, seed, tls, max_message, compression, inbound, trace, observer } = options;
+    let Options { mut config, seed, tls, max_message, compression, inbound, state: file, trace, observer } =
+        options;
     let seed = seed.unwrap_or_else(random);
-    let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
-    let link = Link::new(config, seed).map_err(Error::Config)?;
     let clock = Clock::new();
+    let file = file.map(StateFile::new);
+    config.delivery.durable |= file.is_some();
+    if config.delivery.durable && file.is_none() {
+        return Err(Error::Stateless);
+    }
+    let config_durable = config.delivery.durable;
+    let stored = file.as_ref().map(StateFile::load).transpose().map_err(Error::Io)?.flatten();
+    let trace = trace.filter(|_| stored.is_none());
+    let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
+    let link = match stored {
+        Some((stored, away)) => {
+            Link::restore(config, seed, &stored, clock.now(), away).map_err(Error::State)?
+        }
+        None => Link::new(config, seed).map_err(Error::Config)?,
+    };
     let mut limits = stream::Config::default();
     limits.frames.frame = (max_message as u64).max(125);
     limits.frames.message = limits.frames.frame;
     limits.deflate = compression;
     let stream = Stream::on_heap(limits, &link);
-    let inner = Inner {
+    let mut inner = Inner {
         link: Traced::new(link, recorder),
         receipts: HashMap::new(),
         displaced: Vec::new(),
+        dialogue: Dialogue::new(inbound.max(1), clock),
+        unread: config_durable.then(Unread::default),
         closed: false,
         ended: false,
     };
+    if matches!(inner.link.config().wire, Wire::Native(_)) {
+        inner.link.open_dialogue();
+    }
     let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new(), room: Notify::new() });
     let watched = Watched::new(shared.clone(), clock, observer);
     let (state, quality, report) = watched.receivers();
@@ -158,8 +192,9 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     };
     client.tell(Input::Start);
     let opener = Opener { source, tls };
-    tokio::spawn(driver::Io::new(opener, stream, messages, watched, clock).run(shared));
-    Ok((client, Messages(received)))
+    tokio::spawn(driver::Io::new(opener, stream, messages, file, watched, clock).run(shared.clone()));
+    let taken = config_durable.then_some((shared, clock));
+    Ok((client, Messages { received, taken, in_hand: false }))
 }
 
 pub(crate) fn random() -> u64 {
@@ -221,8 +256,7 @@ impl Client {
             // What came may be smaller than what went.
             self.shared.room.notify_waiters();
         }
-        gone.iter().for_each(|settlement| inner.settle(*settlement));
-        inner.displaced.extend(gone);
+        inner.gone(gone);
         self.shared.changed.notify_one();
         result.map_err(Error::Refused)
     }
@@ -277,6 +311,12 @@ impl Client {
     #[must_use]
     pub fn report(&self) -> Report {
         self.shared.lock().link.report(self.clock.now())
+    }
+
+    /// The sequence of the last message that was accepted, those of the processes before included in durable mode; 0 if none was.
+    #[must_use]
+    pub fn last_message(&self) -> u64 {
+        self.shared.lock().link.last_message()
     }
 
     /// The time that states and notices speak of: since the connection was made.
@@ -372,14 +412,84 @@ impl Future for Receipt {
     }
 }
 
+/// The messages that the application has not taken: neither acknowledged nor stored as received, so they come again if the process
+/// is killed.
+#[derive(Debug, Default)]
+pub(crate) struct Unread(VecDeque<Option<u64>>);
+
+impl Unread {
+    /// One more is on its way to the application, by its number in the session.
+    pub(crate) fn push(&mut self, number: u64) {
+        self.0.push_back(Some(number));
+    }
+
+    /// Another session has begun: nothing depends on those of the last one any more.
+    pub(crate) fn restart(&mut self) {
+        self.0.iter_mut().for_each(|number| *number = None);
+    }
+
+    fn pop(&mut self) {
+        self.0.pop_front();
+    }
+
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.0.iter().copied().flatten().next()
+    }
+}
+
 /// What comes in. If it is not read, the connection stops reading from its socket.
-#[derive(Debug)]
-pub struct Messages(mpsc::Receiver<Received>);
+///
+/// In durable mode ([`Options::state`](crate::Options::state)) a message is taken when the next one is asked for: one that the
+/// application was still working on when the process was killed comes again, with the same [number](Received::number).
+pub struct Messages {
+    received: mpsc::Receiver<Received>,
+    /// In durable mode, whom to tell what was taken.
+    taken: Option<(Arc<Shared>, Clock)>,
+    /// The application works on one.
+    in_hand: bool,
+}
 
 impl Messages {
     /// The next message; `None` once the connection is closed for good.
     pub async fn recv(&mut self) -> Option<Received> {
-        self.0.recv().await
+        std::future::poll_fn(|cx| self.poll_recv(cx)).await
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
+        if std::mem::take(&mut self.in_hand) {
+            self.tell(Unread::pop);
+        }
+        let received = self.received.poll_recv(cx);
+        self.in_hand = self.taken.is_some() && matches!(received, Poll::Ready(Some(_)));
+        received
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Unread)) {
+        let Some((shared, clock)) = &self.taken else { return };
+        let inner = &mut *shared.lock();
+        if let Some(unread) = &mut inner.unread {
+            change(unread);
+            let _ = inner.link.handle(clock.now(), Input::Unread(unread.first()));
+            shared.changed.notify_one();
+        }
+    }
+}
+
+impl Drop for Messages {
+    /// Nobody wants what comes: all of it counts as taken.
+    fn drop(&mut self) {
+        self.received.close();
+        self.tell(Unread::clear);
+    }
+}
+
+impl fmt::Debug for Messages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Messages").finish_non_exhaustive()
     }
 }
 
@@ -387,7 +497,7 @@ impl futures_util::Stream for Messages {
     type Item = Received;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Received>> {
-        self.0.poll_recv(cx)
+        self.poll_recv(cx)
     }
 }
 
@@ -398,6 +508,8 @@ pub struct Received {
     pub kind: Kind,
     /// Its payload.
     pub data: Bytes,
+    /// On the native wire: its number in the session, from 1; what counts there besides messages has numbers, too. 0 elsewhere.
+    pub number: u64,
 }
 
 impl Received {

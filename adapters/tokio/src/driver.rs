@@ -13,12 +13,14 @@ use everlink::time::Instant;
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use crate::client::{Received, Shared};
+use crate::client::{Inner, Received, Shared};
 use crate::clock::{Clock, SleepWatch};
+use crate::dialogue::Parcel;
 use crate::open::{OpenError, Opener, Opening};
 use crate::options::Notice;
 use crate::pipe::{Moved, Pipe};
 use crate::secret;
+use crate::state::StateFile;
 use crate::target::Target;
 use crate::watched::Watched;
 
@@ -48,6 +50,8 @@ pub(crate) struct Io {
     /// Messages for which there was no room, on their way to the application: nothing is read until they have arrived.
     unread: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     carriers: Vec<(Epoch, Carrier)>,
+    /// In durable mode.
+    state: Option<StateFile>,
     happened: VecDeque<Happened>,
     /// What the observer is still to be told.
     notices: Vec<Notice>,
@@ -62,6 +66,7 @@ impl Io {
         opener: Opener,
         stream: Stream,
         messages: mpsc::Sender<Received>,
+        state: Option<StateFile>,
         watched: Watched,
         clock: Clock,
     ) -> Io {
@@ -72,6 +77,7 @@ impl Io {
             messages,
             unread: None,
             carriers: Vec::new(),
+            state,
             happened: VecDeque::new(),
             notices: Vec::new(),
             watched,
@@ -88,7 +94,14 @@ impl Io {
             for notice in self.notices.drain(..) {
                 self.watched.tell(&notice);
             }
-            let next = self.stream.poll(&mut shared.lock().link);
+            let next = {
+                let link = &mut shared.lock().link;
+                let next = self.stream.poll(link);
+                if let Next::Do(Action::Tell(link::Action::Store { version })) = next {
+                    self.store(link, version);
+                }
+                next
+            };
             let deadline = match next {
                 Next::Do(action) => {
                     self.perform(action, &shared);
@@ -100,6 +113,15 @@ impl Io {
             self.watched.publish();
             let Some(happened) = self.next(deadline, &shared).await else { return };
             self.handle(happened, &shared);
+        }
+    }
+
+    /// Before anything else is done to the link.
+    fn store(&mut self, link: &crate::client::TracedLink, version: u64) {
+        let mut state = Vec::new();
+        link.store(self.clock.now(), |part| state.extend_from_slice(part));
+        if let Some(file) = &mut self.state {
+            file.store(version, state);
         }
     }
 
@@ -116,9 +138,13 @@ impl Io {
             }
             Action::Disconnect { epoch } => self.carriers.retain(|(other, _)| *other != epoch),
             Action::Tell(action) => {
-                if let link::Action::Settled(settlement) = action {
-                    shared.lock().settle(settlement);
-                    shared.room.notify_waiters();
+                match action {
+                    link::Action::Settled(settlement) => {
+                        shared.lock().settle(settlement);
+                        shared.room.notify_waiters();
+                    }
+                    link::Action::Ended(ended) => shared.lock().dialogue.ended(ended),
+                    _ => {}
                 }
                 self.watched.tell(&Notice::Action(action));
             }
@@ -130,13 +156,14 @@ impl Io {
         }
     }
 
-    fn handle(&mut self, happened: Happened, shared: &Shared) {
+    fn handle(&mut self, happened: Happened, shared: &Arc<Shared>) {
         let now = self.clock.now();
         if let Happened::Failed(epoch, (failure, detail)) = &happened {
             let (epoch, failure, detail) = (*epoch, *failure, detail.clone());
             self.watched.tell(&Notice::Failed { epoch, failure, detail });
         }
-        let link = &mut shared.lock().link;
+        let inner = &mut *shared.lock();
+        let link = &mut inner.link;
         match happened {
             Happened::Connected(epoch, target) => match secret() {
                 Some(secret) => {
@@ -152,13 +179,13 @@ impl Io {
             Happened::Moved(epoch, Moved::Sent(count)) => self.stream.sent(link, now, epoch, count),
             Happened::Moved(epoch, Moved::Received(count)) => {
                 self.stream.received(link, now, epoch, count);
-                self.deliver(link, now, epoch);
+                self.deliver(shared, inner, now, epoch);
             }
             Happened::Moved(epoch, Moved::Lost) => self.stream.lost(link, now, epoch),
             Happened::Resumed => {
                 self.stream.resume(link, now);
                 let epochs: Vec<Epoch> = self.stream.epochs().collect();
-                epochs.into_iter().for_each(|epoch| self.deliver(link, now, epoch));
+                epochs.into_iter().for_each(|epoch| self.deliver(shared, inner, now, epoch));
             }
             Happened::Link(input) => link.handle(now, input).for_each(drop),
             Happened::Tick => self.stream.tick(link, now),
@@ -166,32 +193,42 @@ impl Io {
     }
 
     /// Hands what came to the application, until there is nothing more or the application does not keep up.
-    fn deliver(&mut self, link: &mut crate::client::TracedLink, now: Instant, epoch: Epoch) {
-        while let Some(deliveries) = self.stream.read(link, now, epoch) {
+    fn deliver(&mut self, shared: &Arc<Shared>, inner: &mut Inner, now: Instant, epoch: Epoch) {
+        let Inner { link, unread: untaken, dialogue, .. } = inner;
+        while let Some(mut deliveries) = self.stream.read(link, now, epoch) {
             let mut unread = Vec::new();
-            for delivery in deliveries {
+            while let Some(delivery) = deliveries.next() {
                 let (kind, data) = match delivery {
                     Delivery::Message { kind, data } => (kind, data),
                     other => {
+                        if let Some(parcel) = dialogue.heard(shared, link, now, &other) {
+                            unread.extend(parcel.try_deliver(unread.is_empty()));
+                            continue;
+                        }
+                        if let (Delivery::Session { resumed: false, .. }, Some(untaken)) =
+                            (&other, untaken.as_mut())
+                        {
+                            untaken.restart();
+                        }
                         self.notices.extend(Notice::of_delivery(epoch, &other));
                         continue;
                     }
                 };
-                let received = Received { kind, data: bytes::Bytes::copy_from_slice(data) };
-                if !unread.is_empty() {
-                    unread.push(received);
-                } else if let Err(mpsc::error::TrySendError::Full(received)) =
-                    self.messages.try_send(received)
-                {
-                    unread.push(received);
+                let number = deliveries.number();
+                let received = Received { kind, data: bytes::Bytes::copy_from_slice(data), number };
+                if let Some(untaken) = untaken.as_mut().filter(|_| !self.messages.is_closed()) {
+                    untaken.push(number);
                 }
+                let parcel = Parcel::Message(self.messages.clone(), received);
+                unread.extend(parcel.try_deliver(unread.is_empty()));
+            }
+            if let Some(untaken) = untaken {
+                link.handle(now, Input::Unread(untaken.first())).for_each(drop);
             }
             if !unread.is_empty() {
-                let messages = self.messages.clone();
                 self.unread = Some(Box::pin(async move {
-                    for received in unread {
-                        // An error means that the application does not want messages any more.
-                        drop(messages.send(received).await);
+                    for parcel in unread {
+                        parcel.deliver().await;
                     }
                 }));
                 self.stream.pause(link, now);
@@ -202,7 +239,10 @@ impl Io {
     /// Waits for the next thing to happen; what sockets have to say comes before the passing of time. `None` when nothing can
     /// ever happen again.
     async fn next(&mut self, deadline: Option<Instant>, shared: &Shared) -> Option<Happened> {
-        if deadline.is_none() && self.happened.is_empty() && self.stream.is_empty() && shared.lock().closed {
+        let idle = self.happened.is_empty()
+            && self.stream.is_empty()
+            && self.state.as_ref().is_none_or(StateFile::is_idle);
+        if deadline.is_none() && idle && shared.lock().closed {
             return None;
         }
         if let Some(deadline) = deadline.map(|deadline| self.clock.at(deadline))
@@ -237,6 +277,9 @@ impl Io {
         {
             self.unread = None;
             self.happened.push_back(Happened::Resumed);
+        }
+        if let Some(Poll::Ready(input)) = self.state.as_mut().map(|state| state.poll(cx)) {
+            self.happened.push_back(Happened::Link(input));
         }
         if let Some(happened) = self.happened.pop_front() {
             return Poll::Ready(happened);

@@ -1,4 +1,4 @@
-//! everlink on tokio: a WebSocket client that stays connected.
+//! everlink on tokio: a WebSocket client that stays connected, and a server for it.
 //!
 //! [`connect`] starts a task that keeps one logical connection alive over as many sockets as it takes. [`Client`] sends and
 //! watches; [`Messages`] is what comes in.
@@ -30,11 +30,13 @@ struct ReadMe;
 
 mod client;
 mod clock;
+mod dialogue;
 mod driver;
 mod open;
 mod options;
 mod pipe;
 pub mod server;
+mod state;
 mod target;
 mod watched;
 pub mod ws;
@@ -43,6 +45,8 @@ use std::fmt;
 
 pub use bytes::Bytes;
 pub use client::{Client, Messages, Receipt, Received};
+pub use dialogue::{Answer, Asked, Asks, Failed, Heard, Subscription};
+pub use everlink::dialogue::{Ask, Content};
 pub use everlink::link::{Action, Config, Failure, State, Status};
 pub use everlink::outbox::{Key, Kind, MessageId, Outcome, Priority, RefusedReason};
 pub use open::tls_with_roots;
@@ -72,7 +76,14 @@ macro_rules! payload_from {
         }
     )* };
 }
-payload_from!(String, &'static str, Vec<u8>, Bytes, &'static [u8]);
+payload_from!(String, &'static str, Vec<u8>, Bytes);
+
+impl From<&[u8]> for Payload {
+    /// Copies them; give [`Bytes`] to share them.
+    fn from(data: &[u8]) -> Payload {
+        Payload(Bytes::copy_from_slice(data))
+    }
+}
 
 /// Why a connection could not even be begun. Everything later is the link's to deal with.
 #[derive(Debug)]
@@ -86,10 +97,16 @@ pub enum Error {
     Refused(everlink::outbox::Refused<Payload>),
     /// A message was given as text and is not UTF-8; it is handed back.
     NotUtf8(Message),
+    /// In a dialogue something was not said.
+    Unsaid(everlink::dialogue::Refused),
     /// The connection was closed by its owner, or its task has ended; or a session has.
     Closed,
-    /// The listener of a server cannot be used.
+    /// The listener of a server, or the file of a state, cannot be used.
     Io(std::io::Error),
+    /// What is in the file of a state is none.
+    State(everlink::link::RestoreError),
+    /// `delivery.durable` is set, and there is no [`Options::state`] to keep it in.
+    Stateless,
 }
 
 impl fmt::Display for Error {
@@ -99,8 +116,11 @@ impl fmt::Display for Error {
             Error::Config(error) => write!(f, "impossible configuration: {error}"),
             Error::Refused(refused) => refused.fmt(f),
             Error::NotUtf8(_) => f.write_str("the text is not UTF-8"),
+            Error::Unsaid(refused) => refused.fmt(f),
             Error::Closed => f.write_str("the connection was closed"),
             Error::Io(error) => error.fmt(f),
+            Error::State(error) => write!(f, "the stored state cannot be used: {error}"),
+            Error::Stateless => f.write_str("delivery.durable needs a file for the state"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What a connection may be told besides its URL.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,11 @@ pub struct Options {
     pub compression: Option<ws::deflate::Config>,
     /// How many received messages may wait in [`Messages`](crate::Messages) before reading stops. At least 1; 64 by default.
     pub inbound: usize,
-    /// Takes a [trace](everlink::trace) of the link.
+    /// On the native wire: a file that the link's state is kept in, which turns the durable mode on (`config.delivery.durable`): nothing
+    /// leaves that a killed process would not know of when it comes back. If the file is there, the link goes on from it.
+    /// It holds the resume token and what is queued. No two links may have the same.
+    pub state: Option<PathBuf>,
+    /// Takes a [trace](everlink::trace) of the link; not of one that goes on from a stored state.
     pub trace: Option<TraceSink>,
     /// Is told of every action of the link, in order, on the connection's task. It must not block. If it panics, that task
     /// ends: every message is settled, and the [`Client`](crate::Client) says that it is closed.
@@ -46,6 +51,7 @@ impl Default for Options {
             max_message: 16 << 20,
             compression: None,
             inbound: 64,
+            state: None,
             trace: None,
             observer: None,
         }

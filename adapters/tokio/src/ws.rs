@@ -165,11 +165,10 @@ pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<WebSocket<S>, Error> {
     let no_entropy = || Error::Unreachable(Failure::Credentials, "there is no source of random bytes".into());
     let secret = secret().ok_or_else(no_entropy)?;
-    let socket = target
-        .request(None, |request| {
-            stream::WebSocket::client(options.memory(), &options.limits, request, secret)
-        })
-        .map_err(|(error, _)| Error::Handshake(Fault::Request(error)))?;
+    let socket = target.request(None, |request| {
+        let socket = stream::WebSocket::client(options.memory(), &options.limits, request, secret);
+        socket.map_err(|(error, _)| Error::Handshake(Fault::Request(error)))
+    })?;
     let mut socket = WebSocket::new(bytes, socket, options);
     let fault = match socket.next().await {
         Some(Event::Opened(_)) => return Ok(socket),
@@ -253,10 +252,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
 
     /// What happens next; what waits to go out goes meanwhile. `None` when all is over. May be dropped and called again.
     pub async fn next(&mut self) -> Option<Event<'_>> {
-        match self.turn(EVENT).await {
-            Turn::Event => self.socket.read(),
-            Turn::Room | Turn::Over => None,
+        // What is there already needs no waiting.
+        if !self.socket.is_ready() && self.turn(EVENT).await != Turn::Event {
+            return None;
         }
+        self.socket.read()
     }
 
     /// The same, with a way to send one message while the event is lent; there is room for it.
@@ -266,10 +266,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> WebSocket<S> {
         if !self.socket.has_room(self.max_send) && self.turn(room).await == Turn::Over {
             return None;
         }
-        match self.turn(EVENT).await {
-            Turn::Event => self.socket.read_with_reply(),
-            Turn::Room | Turn::Over => None,
+        if !self.socket.is_ready() && self.turn(EVENT).await != Turn::Event {
+            return None;
         }
+        self.socket.read_with_reply()
     }
 
     /// Waits for what is wanted; what waits to go out goes meanwhile. May be dropped and called again. For tasks that have other

@@ -6,7 +6,7 @@ use everlink::link::{Cause, State};
 use everlink_cli::relay::Relay;
 use everlink_tokio::{Action, Message, Notice, Outcome, Status};
 use rig::native::{Hand, Scribe, Seen, Served, brisk, native, quick_native};
-use rig::{Rig, ms, nervous, soon};
+use rig::{Rig, Stage, ms, nervous, soon};
 use tokio::net::TcpListener;
 
 /// A client, a relay, and a server that sends everything back.
@@ -211,11 +211,11 @@ async fn a_server_that_ends_a_session_is_heard() {
 }
 
 #[tokio::test]
-#[ignore = "waits in vain since the merge of the command line; cli/tests/native.rs shows the same over the cli"]
 async fn who_demands_the_native_wire_does_not_fall_back() {
     // It speaks WebSocket, and no sub-protocol.
-    let (_server, _events) = rig::serve(Default::default()).await;
-    let mut rig = Rig::new(_server.local_addr(), quick_native());
+    let stage = Stage::new().await;
+    let mut rig = Rig::new(stage.addr(), quick_native());
+    let _socket = stage.ws().await;
     let cause = rig.action(|action| match action {
         Action::RetryScheduled { cause, .. } => Some(*cause),
         _ => None,

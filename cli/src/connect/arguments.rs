@@ -85,6 +85,11 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", hide = true)]
     pub(super) hold: Option<PathBuf>,
 
+    /// On the native wire: a file to keep the session and all lines in. After a kill the next process goes on where this one
+    /// was, and nothing is lost or comes twice. It holds the lines, and the secret that resumes the session
+    #[arg(long, value_name = "FILE", conflicts_with = "trace")]
+    pub(super) state: Option<PathBuf>,
+
     /// What decides the jitter of retries; from the system's entropy by default
     #[arg(long, value_name = "NUMBER")]
     pub(super) seed: Option<u64>,

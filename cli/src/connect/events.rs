@@ -16,6 +16,10 @@ pub(super) enum Event<'a> {
         url: String,
         config: &'a Config,
     },
+    Restored {
+        last: u64,
+        messages: u32,
+    },
     Opening {
         epoch: Epoch,
         attempt: u32,
@@ -84,6 +88,8 @@ pub(super) enum Event<'a> {
     },
     Message {
         id: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        number: Option<u64>,
         kind: Kind,
         bytes: usize,
     },

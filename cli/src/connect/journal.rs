@@ -37,6 +37,8 @@ struct Inner {
     /// Events for which there was no room.
     lost: u64,
     tally: Tally,
+    /// The last line that was taken, by this process or one before.
+    last: u64,
     /// What was settled before it was told that it was accepted.
     early: Vec<(u64, Outcome)>,
     state: Option<watch::Receiver<State>>,
@@ -57,6 +59,7 @@ impl Journal {
             errput: Errput::start(screen),
             lost: 0,
             tally: Tally::default(),
+            last: 0,
             early: Vec::new(),
             state: None,
             last_words: String::new(),
@@ -83,6 +86,11 @@ impl Journal {
         inner.state = Some(client.watch_state());
         inner.say(|| format!("connecting to {url}"));
         inner.event(Event::Start { url, config });
+        if config.delivery.durable {
+            let (last, messages) = (client.last_message(), client.report().queue.messages);
+            (inner.last, inner.tally.accepted) = (last, messages.into());
+            inner.event(Event::Restored { last, messages });
+        }
         Ok((client, messages))
     }
 
@@ -123,6 +131,7 @@ impl Journal {
         let mut inner = self.lock();
         inner.tally.accepted += 1;
         let id = id.sequence();
+        inner.last = id;
         inner.event(Event::Accepted { id, line });
         let (now, later) = std::mem::take(&mut inner.early).into_iter().partition(|(early, _)| *early <= id);
         inner.early = later;
@@ -144,7 +153,12 @@ impl Journal {
         let mut inner = self.lock();
         inner.messages += 1;
         let id = inner.messages;
-        inner.event(Event::Message { id, kind: message.kind, bytes: message.data.len() });
+        inner.event(Event::Message {
+            id,
+            number: Some(message.number).filter(|number| *number > 0),
+            kind: message.kind,
+            bytes: message.data.len(),
+        });
     }
 
     /// To be called some ten times a second: tells what has no event of its own.
@@ -231,13 +245,18 @@ impl Inner {
             Action::Quality { from, to } => self.event(Event::Quality { from, to }),
             Action::Settled(settlement) => {
                 let id = settlement.id.sequence();
-                if id > self.tally.accepted {
+                if id > self.last {
                     self.early.push((id, settlement.outcome));
                 } else {
                     self.settled(id, settlement.outcome);
                 }
             }
-            Action::Close { .. } | Action::Store { .. } | Action::Pong { .. } | Action::Flush { .. } => {}
+            // Nothing is asked here.
+            Action::Ended(_)
+            | Action::Close { .. }
+            | Action::Store { .. }
+            | Action::Pong { .. }
+            | Action::Flush { .. } => {}
         }
     }
 

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use everlink_tokio::{Kind, Received};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::arguments::Binary;
 use super::screen::SharedScreen;
@@ -11,21 +11,31 @@ use super::screen::SharedScreen;
 /// Messages that may wait for the thread.
 const WAITING: usize = 64;
 
-/// Prints what is sent to it. The other end tells when all is printed (once the sender is gone), or why that is impossible.
-pub(super) fn start(
-    binary: Binary,
-    screen: SharedScreen,
-) -> (mpsc::Sender<Received>, oneshot::Receiver<io::Result<()>>) {
-    let (sender, mut messages) = mpsc::channel(WAITING);
-    let (done, end) = oneshot::channel();
-    std::thread::spawn(move || {
-        let result = print(&mut messages, binary, &screen);
-        let _ = done.send(result);
-    });
-    (sender, end)
+/// The way to the thread.
+pub(super) struct Printer {
+    pub(super) sender: mpsc::Sender<Received>,
+    /// How many are printed.
+    pub(super) printed: watch::Receiver<u64>,
 }
 
-fn print(messages: &mut mpsc::Receiver<Received>, binary: Binary, screen: &SharedScreen) -> io::Result<()> {
+/// Prints what is sent to it. The other end tells when all is printed (once the sender is gone), or why that is impossible.
+pub(super) fn start(binary: Binary, screen: SharedScreen) -> (Printer, oneshot::Receiver<io::Result<()>>) {
+    let (sender, mut messages) = mpsc::channel(WAITING);
+    let (count, printed) = watch::channel(0);
+    let (done, end) = oneshot::channel();
+    std::thread::spawn(move || {
+        let result = print(&mut messages, binary, &screen, &count);
+        let _ = done.send(result);
+    });
+    (Printer { sender, printed }, end)
+}
+
+fn print(
+    messages: &mut mpsc::Receiver<Received>,
+    binary: Binary,
+    screen: &SharedScreen,
+    count: &watch::Sender<u64>,
+) -> io::Result<()> {
     let stdout = io::stdout();
     let terminal = stdout.is_terminal();
     let mut out = io::BufWriter::new(stdout);
@@ -34,11 +44,17 @@ fn print(messages: &mut mpsc::Receiver<Received>, binary: Binary, screen: &Share
         if let Some(screen) = &mut screen {
             screen.clear(&mut out);
         }
-        for left in (0..WAITING).rev() {
+        let mut lines = 0;
+        loop {
             write_line(&mut out, &message, binary, terminal)?;
+            lines += 1;
             match messages.try_recv() {
-                Ok(next) if left > 0 => message = next,
-                Ok(next) => write_line(&mut out, &next, binary, terminal)?,
+                Ok(next) if lines < WAITING as u64 => message = next,
+                Ok(next) => {
+                    write_line(&mut out, &next, binary, terminal)?;
+                    lines += 1;
+                    break;
+                }
                 Err(_) => break,
             }
         }
@@ -46,6 +62,7 @@ fn print(messages: &mut mpsc::Receiver<Received>, binary: Binary, screen: &Share
             screen.redraw(&mut out, None);
         }
         out.flush()?;
+        count.send_modify(|count| *count += lines);
     }
     Ok(())
 }

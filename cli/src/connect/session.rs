@@ -71,9 +71,10 @@ pub(super) async fn run(settings: Settings) -> ExitCode {
         }
     };
     let (printer, mut printed) = output::start(settings.binary, screen);
+    let count = settings.state.is_some().then(|| printer.printed.clone());
     let heard = watch::Sender::new(());
     let quiet = heard.subscribe();
-    tokio::spawn(receive(messages, printer, Arc::clone(&journal), heard));
+    tokio::spawn(receive(messages, printer.sender, count, Arc::clone(&journal), heard));
     let mut feed = Feed { lines: input::start(settings.config.outbox.message_bytes as usize), current: None };
 
     let end = tokio::select! {
@@ -87,7 +88,6 @@ pub(super) async fn run(settings: Settings) -> ExitCode {
     let (state, report) = (client.state(), client.report());
     feed.rest(&journal);
     let linger = if matches!(end, End::Interrupted) { HURRY.min(settings.linger) } else { Duration::ZERO };
-    let mut error = explanation(&end, state, &settings, &journal);
     let printing = !matches!(end, End::Output(_));
     let closing = async {
         let report = client.close(linger).await;
@@ -101,16 +101,12 @@ pub(super) async fn run(settings: Settings) -> ExitCode {
             Err(_) => (report, Some("standard output is not read; messages were not printed".to_owned())),
         }
     };
-    let report = tokio::select! {
-        (report, problem) = closing => {
-            error = error.or(problem);
-            report
-        }
-        () = signals.next() => {
-            error = error.or(Some("interrupted".to_owned()));
-            report
-        }
+    let (report, problem) = tokio::select! {
+        closed = closing => closed,
+        () = signals.next() => (report, Some("interrupted".to_owned())),
     };
+    // Now that all is over, the journal knows the words that the server closed with, too.
+    let mut error = explanation(&end, state, &settings, &journal).or(problem);
     if let Err(problem) = trace.map_or(Ok(()), |trace| flush(&trace)) {
         error = error.or(Some(format!("the trace is not complete: {problem}")));
     }
@@ -129,6 +125,7 @@ fn start(settings: &Settings, journal: &Arc<Journal>) -> Result<(Client, Message
         seed: settings.seed,
         tls: settings.tls.clone(),
         max_message: settings.max_message,
+        state: settings.state.clone(),
         trace: recorder.map(|recorder| Box::new(recorder) as _),
         observer: Some(Box::new(move |now, notice| {
             observer.notice(now, notice);
@@ -153,17 +150,25 @@ fn flush(trace: &TraceFile) -> io::Result<()> {
     trace.lock().unwrap_or_else(PoisonError::into_inner).flush()
 }
 
-/// From the connection to the printer.
+/// From the connection to the printer. Where a process may be killed and go on, a message is taken when it is printed.
 async fn receive(
     mut messages: Messages,
     printer: mpsc::Sender<Received>,
+    mut printed: Option<watch::Receiver<u64>>,
     journal: Arc<Journal>,
     heard: watch::Sender<()>,
 ) {
+    let mut sent = 0;
     while let Some(message) = messages.recv().await {
         journal.message(&message);
         heard.send_replace(());
         if printer.send(message).await.is_err() {
+            return;
+        }
+        sent += 1;
+        if let Some(printed) = &mut printed
+            && printed.wait_for(|count| *count >= sent).await.is_err()
+        {
             return;
         }
     }

@@ -60,6 +60,7 @@ pub(super) struct Settings {
     pub(super) quiet: bool,
     pub(super) trace: Option<TraceFile>,
     pub(super) hold: Option<PathBuf>,
+    pub(super) state: Option<PathBuf>,
     pub(super) seed: Option<u64>,
 }
 
@@ -88,6 +89,7 @@ impl Settings {
             quiet: arguments.quiet,
             trace: trace.transpose()?,
             hold: arguments.hold,
+            state: arguments.state,
             seed: arguments.seed,
         })
     }
@@ -120,7 +122,11 @@ fn configuration(arguments: &Arguments) -> Result<(Config, bool), Problem> {
             "--protocol is for the raw wire; the native one has a sub-protocol of its own",
         ));
     }
+    if wire != Wire::Native && arguments.state.is_some() {
+        return Err(Problem::usage("--state is for the native wire (--wire native)"));
+    }
     let mut own = Config::default();
+    own.delivery.durable = arguments.state.is_some();
     if wire == Wire::Native {
         own.wire = everlink::wire::Wire::Native(Default::default());
     }

@@ -2,13 +2,15 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use super::{Heartbeat, Mode, ServeOptions, Server, ServerEvent};
+use super::{Heartbeat, Mode, Payload, ServeOptions, Server, ServerEvent, Tap, Tapped};
 use crate::flags;
 use crate::signals::Signals;
 
@@ -64,6 +66,16 @@ pub struct Arguments {
     /// A web page's origin that may connect (`https://example.org`), again for others; without any, all pages may
     #[arg(long = "origin", value_name = "ORIGIN")]
     origins: Vec<String>,
+
+    /// A file to keep the sessions of the native wire in: after a kill they go on where they were, and nothing is lost or comes
+    /// twice. It holds what is queued, and the secrets that resume the sessions
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+
+    /// Each message of the native wire is an event, too, with its content
+    #[arg(long)]
+    messages: bool,
+
     /// Events as JSON lines on standard error, for machines
     #[arg(long)]
     json: bool,
@@ -89,9 +101,16 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         queue_messages: arguments.queue,
         queue_bytes: arguments.queue_bytes,
         origins: arguments.origins,
+        state: arguments.state,
+        tap: arguments.messages.then(|| Tap(Arc::new(move |tapped| Log { json }.message(&tapped)))),
     };
     let listener = TcpListener::bind(&addr).await.with_context(|| format!("cannot listen on {addr}"))?;
-    let (server, mut events) = Server::start(listener, options)?;
+    let state = options.state.clone();
+    let started = Server::start(listener, options);
+    let (server, mut events) = match state {
+        Some(state) => started.with_context(|| format!("cannot use {}", state.display()))?,
+        None => started?,
+    };
     let log = Log { json };
     log.listening(server.local_addr());
     loop {
@@ -145,9 +164,9 @@ impl Log {
             ),
             // One line a message would be more than anyone reads.
             ServerEvent::Received { .. } | ServerEvent::Delivered { .. } => {}
-            ServerEvent::SessionBegan { session } => self.line(
+            ServerEvent::SessionBegan { session, id } => self.line(
                 || format!("session {session} began"),
-                || json!({"event": "session-began", "session": session}),
+                || json!({"event": "session-began", "session": session, "id": id}),
             ),
             ServerEvent::SessionEnded { session } => self.line(
                 || format!("session {session} ended"),
@@ -158,6 +177,17 @@ impl Log {
                 || json!({"event": "disconnected", "client": client, "code": code}),
             ),
         }
+    }
+
+    fn message(&self, tapped: &Tapped<'_>) {
+        let Tapped { session, id, number, payload } = tapped;
+        let (kind, content) = match payload {
+            Payload::Text(text) => ("text", text.clone()),
+            Payload::Binary(bytes) => ("binary", bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        };
+        let place = || format!("session {session}, message {number}: {}", content.escape_debug());
+        let event = || json!({"event": "message", "session": session, "id": id, "number": number, "kind": kind, "content": content});
+        self.line(place, event);
     }
 
     fn line(&self, human: impl Fn() -> String, machine: impl Fn() -> serde_json::Value) {

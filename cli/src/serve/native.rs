@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::message::Message;
 use super::room::Room;
-use super::{Mode, Payload, ServeOptions, ServerEvent};
+use super::{Mode, Payload, ServeOptions, ServerEvent, Tapped};
 
 /// Of an envelope, beside its payload; more than any message has.
 const HEAD: usize = 64;
@@ -36,6 +36,10 @@ pub(super) fn host(
 ) -> Result<Option<Host>, everlink_tokio::Error> {
     let options = room.options();
     if options.max_message < SHORTEST {
+        if options.state.is_some() {
+            let words = format!("a state is for the native wire, whose messages have {SHORTEST} bytes");
+            return Err(everlink_tokio::Error::Io(std::io::Error::other(words)));
+        }
         return Ok(None);
     }
     let guests = Guests { room: Arc::clone(room), events, last: AtomicU64::new(0) };
@@ -44,7 +48,7 @@ pub(super) fn host(
 
 fn native_options(options: &ServeOptions) -> server::Options {
     let bounded = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-    let mut native = server::Options::default();
+    let mut native = server::Options { state: options.state.clone(), ..server::Options::default() };
     let config = &mut native.config;
     config.acceptor.close_timeout = options.close_timeout;
     config.acceptor.limits.envelope = bounded(options.max_message - HEAD);
@@ -69,11 +73,20 @@ impl Handler for Guests {
     async fn session(&self, mut session: Session) {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         self.room.sits_down(number, session.peer());
-        let _ = self.events.send(ServerEvent::SessionBegan { session: number }).await;
+        let _ =
+            self.events.send(ServerEvent::SessionBegan { session: number, id: session.id().number() }).await;
         while let Some(event) = session.recv().await {
             // Nobody is asked who they are, so nothing has to be renewed.
             let Event::Message(message) = event else { continue };
             let payload = Payload::of(message.kind, &message.data);
+            if let Some(tap) = &self.room.options().tap {
+                tap.0(Tapped {
+                    session: number,
+                    id: session.id().number(),
+                    number: message.number,
+                    payload: &payload,
+                });
+            }
             let event = ServerEvent::Delivered { session: number, at: Instant::now(), payload };
             let _ = self.events.send(event).await;
             self.room.hand_on(number, &session, Message::Data(message.kind, message.data)).await;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use everlink_tokio::server::Peer;
+use everlink_tokio::server::{Peer, Session};
 use everlink_tokio::{Kind, Message as Sent};
 use serde_json::Value;
 use tokio::sync::watch;
@@ -205,10 +205,10 @@ impl Room {
     }
 
     /// The same for a message of a session. A session that has no room ends with 4103.
-    pub(super) async fn hand_on(&self, number: u64, from: &Peer, message: Message) {
+    pub(super) async fn hand_on(&self, number: u64, from: &Session, message: Message) {
         match self.options.mode {
             // An error means that the session has ended.
-            Mode::Echo => drop(from.send_waiting(sent(&message)).await),
+            Mode::Echo => drop(from.answer(sent(&message)).await),
             Mode::Broadcast | Mode::Others => {
                 if self.spread(None, Some(number), &message) {
                     tokio::task::yield_now().await;

@@ -220,11 +220,11 @@ impl<B: Room> WebSocket<B> {
     // Bytes in.
 
     /// Where to put what comes in next. Empty if nothing can be taken before a request is decided upon, or before what came was
-    /// [read](WebSocket::read).
+    /// [read](WebSocket::read), and once the bytes have ended.
     #[inline]
     pub fn fill(&mut self) -> &mut [u8] {
         match self.stage {
-            _ if self.ready.is_some() => &mut [],
+            _ if self.ready.is_some() || self.inbound.ended => &mut [],
             Stage::Deciding => &mut [],
             Stage::Asking { .. } | Stage::Asked(_) | Stage::Open | Stage::Refused => self.inbound.spare(),
         }

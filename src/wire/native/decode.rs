@@ -114,7 +114,7 @@ impl<'a, 'l> Reader<'a, 'l> {
     /// The byte of the frame at which the next envelope begins.
     #[must_use]
     pub const fn byte(&self) -> usize {
-        self.frame - self.rest.len()
+        self.frame.saturating_sub(self.rest.len())
     }
 
     pub(crate) const fn limits(&self) -> &'l Limits {

@@ -41,7 +41,7 @@ pub(crate) fn encode_tag(tag: u8, len: u32, out: &mut [u8]) -> Result<usize, Enc
     let mut writer = Writer { out };
     writer.byte(tag)?;
     writer.number(len.into())?;
-    Ok(room - writer.out.len())
+    Ok(room.saturating_sub(writer.out.len()))
 }
 
 impl Envelope<'_> {
@@ -49,7 +49,7 @@ impl Envelope<'_> {
     #[must_use]
     pub fn encoded_len(&self) -> usize {
         let body = self.body_len();
-        1 + number_len(body as u64) + body
+        body.saturating_add(1 + number_len(body as u64))
     }
 
     /// Writes the head to the front of `out`, and gives its length. [`payload`](Envelope::payload) comes behind it.
@@ -65,13 +65,13 @@ impl Envelope<'_> {
         writer.byte(self.tag())?;
         writer.number(body as u64)?;
         if let Envelope::Message { .. } = self {
-            return Ok(room - writer.out.len());
+            return Ok(room.saturating_sub(writer.out.len()));
         }
         if self.has_payload() {
             writer.number(self.fields_len() as u64)?;
         }
         self.fields(&mut writer)?;
-        Ok(room - writer.out.len())
+        Ok(room.saturating_sub(writer.out.len()))
     }
 
     /// Writes the envelope to the front of `out`, and gives its length.
@@ -82,9 +82,36 @@ impl Envelope<'_> {
     pub fn encode(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
         let head = self.encode_head(out)?;
         let payload = self.payload();
-        let place = out.get_mut(head..head + payload.len()).ok_or(EncodeError::NoRoom)?;
-        place.copy_from_slice(payload);
-        Ok(head + payload.len())
+        Writer { out: out.get_mut(head..).unwrap_or_default() }.raw(payload)?;
+        Ok(head.saturating_add(payload.len()))
+    }
+
+    /// Writes the body to the front of `out`, without tag and length, and gives its length.
+    ///
+    /// # Errors
+    /// As those of [`encode`](Envelope::encode).
+    pub(crate) fn encode_body(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        self.check()?;
+        let room = out.len();
+        let mut writer = Writer { out };
+        if self.has_payload() {
+            writer.number(self.fields_len() as u64)?;
+        }
+        self.fields(&mut writer)?;
+        writer.raw(self.payload())?;
+        Ok(room - writer.out.len())
+    }
+
+    /// The body, without tag and length.
+    ///
+    /// # Errors
+    /// If a limit is passed that all receivers have.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn body(&self) -> Result<alloc::vec::Vec<u8>, EncodeError> {
+        let mut body = alloc::vec![0; self.body_len()];
+        let len = self.encode_body(&mut body)?;
+        body.truncate(len);
+        Ok(body)
     }
 
     /// Whether its fields have a length of their own, because a payload comes behind them.
@@ -124,7 +151,7 @@ impl Envelope<'_> {
         }
         let fields = self.fields_len();
         let prefix = if self.has_payload() { number_len(fields as u64) } else { 0 };
-        prefix + fields + self.payload().len()
+        fields.saturating_add(prefix).saturating_add(self.payload().len())
     }
 
     #[inline]
@@ -284,12 +311,12 @@ struct Count(usize);
 
 impl Sink for Count {
     fn number(&mut self, number: u64) -> Result<(), EncodeError> {
-        self.0 += number_len(number);
+        self.0 = self.0.saturating_add(number_len(number));
         Ok(())
     }
 
     fn raw(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.0 += bytes.len();
+        self.0 = self.0.saturating_add(bytes.len());
         Ok(())
     }
 }
@@ -322,7 +349,10 @@ impl Sink for Writer<'_> {
     fn raw(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
         let out = core::mem::take(&mut self.out);
         let (place, rest) = out.split_at_mut_checked(bytes.len()).ok_or(EncodeError::NoRoom)?;
-        place.copy_from_slice(bytes);
+        // Not `copy_from_slice`: where that is not inlined, the panic of unequal lengths stays.
+        for (to, from) in place.iter_mut().zip(bytes) {
+            *to = *from;
+        }
         self.out = rest;
         Ok(())
     }

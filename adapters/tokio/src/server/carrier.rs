@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::hub::{Hub, Inner, Seat, Stage};
-use super::{Caller, Credentials, Event, Handler, Hello, Rejection, Session};
+use super::{Caller, Credentials, Handler, Hello, Rejection, Session, dialogue};
 use crate::pipe::{Duplex, Moved, Pipe};
 
 type Decision = Result<Principal, Rejection>;
@@ -131,6 +131,9 @@ impl<H: Handler> Carrier<H> {
             match next {
                 Next::Do(Action::Disconnect { .. }) => return None,
                 Next::Do(Action::Shutdown { .. }) => self.pipe.shutdown(),
+                Next::Do(Action::Tell(ConnectionAction::Store(session, version))) => {
+                    inner.store(self.hub.clock.now(), session, version);
+                }
                 Next::Do(Action::Tell(ConnectionAction::Renew(session))) => {
                     // Without one, the old token goes on.
                     if let Some(secret) = secret() {
@@ -139,6 +142,9 @@ impl<H: Handler> Carrier<H> {
                 }
                 Next::Do(Action::Tell(ConnectionAction::Settled(session, settlement))) => {
                     inner.settled(session, settlement);
+                }
+                Next::Do(Action::Tell(ConnectionAction::Ended(session, ended))) => {
+                    inner.ended(session, ended)
                 }
                 // The stream has done it, or it is for display.
                 Next::Do(_) => {}
@@ -193,8 +199,15 @@ impl<H: Handler> Carrier<H> {
                         Some(Box::pin(async move { handler.authenticate(&caller, &hello).await }));
                 }
                 Some(Heard::Deliveries(deliveries)) => {
-                    let Some((_, seat)) = &self.seat else { continue };
-                    seat.inbox.extend(deliveries.filter_map(Event::of));
+                    let Some((session, seat)) = &self.seat else { continue };
+                    let (session, hub) = (*session, &self.hub);
+                    seat.inbox.extend(deliveries, |delivery, number| {
+                        if inner.answered(session, now, delivery) {
+                            return None;
+                        }
+                        dialogue::event(hub, session, delivery, number)
+                    });
+                    inner.read(session, seat, now);
                     if !seat.inbox.is_full(&self.wake) {
                         continue;
                     }
@@ -225,15 +238,7 @@ impl<H: Handler> Carrier<H> {
 
     /// A session has begun: it has a task of its own, which outlives this one.
     fn begin(&self, session: Session) {
-        let (hub, handler) = (self.hub.clone(), self.handler.clone());
-        let (counted, _) = hub.handlers.enter();
-        tokio::spawn(async move {
-            let _counted = counted;
-            tokio::select! {
-                () = handler.session(session) => {}
-                () = hub.reached(Stage::Over) => {}
-            }
-        });
+        self.hub.begin(self.handler.clone(), session);
     }
 
     /// Waits for the next thing to happen; what the socket has to say comes before the passing of time.

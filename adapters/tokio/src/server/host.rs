@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use everlink::peer::{Counts, Sessions};
+use everlink::peer::Counts;
 use everlink::ws::handshake::Upgrade;
 use std::net::SocketAddr;
 
 use super::carrier::Carrier;
-use super::hub::{self, Hub, Stage};
+use super::hub::{Hub, Stage};
 use super::{Caller, Handler, Options, Peer, Stop};
 use crate::Error;
-use crate::client::random;
 use crate::pipe::Duplex;
 use crate::ws::WebSocket;
 
@@ -24,16 +23,13 @@ pub struct Host<H> {
 }
 
 impl<H: Handler> Host<H> {
-    /// No session yet. Call it inside a tokio runtime.
+    /// No session yet, or those of [`Options::state`]. Call it inside a tokio runtime.
     ///
     /// # Errors
-    /// If the configuration cannot work.
+    /// If the configuration cannot work, or the file of the state cannot be used.
     pub fn new(handler: H, options: &Options) -> Result<Host<H>, Error> {
-        let sessions =
-            Sessions::new(options.config.clone(), random(), options.messages).map_err(Error::Config)?;
-        let hub = Arc::new(Hub::new(sessions, options.inbound.max(1)));
-        tokio::spawn(hub::sweep(hub.clone()));
-        Ok(Host { hub, handler: Arc::new(handler) })
+        let handler = Arc::new(handler);
+        Ok(Host { hub: Hub::open(&handler, options)?, handler })
     }
 
     /// Carries a socket on which the sub-protocol of the native wire was selected, to its end. Dropping the future drops the

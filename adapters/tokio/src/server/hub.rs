@@ -8,14 +8,18 @@ use std::time::Duration;
 use everlink::acceptor::{Parting, Principal, Secret, SessionId};
 use everlink::link::Epoch;
 use everlink::outbox::{MessageId, Outcome, Settlement};
-use everlink::peer::{Connection, Counts, Sessions, Told};
+use everlink::peer::{Action, Connection, Counts, Input, Next, Sessions, Told};
+use everlink::requests::Ended;
 use everlink::time::Instant;
 use tokio::sync::{Notify, oneshot, watch};
 
 use super::inbox::Inbox;
-use super::{Peer, Session, Stop, code};
-use crate::Payload;
+use super::journal::{self, Journal};
+use super::{Handler, Options, Peer, Session, Stop, code};
+use crate::client::random;
 use crate::clock::Clock;
+use crate::dialogue::Failed;
+use crate::{Error, Payload};
 
 /// How far a server is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
@@ -38,8 +42,10 @@ pub(super) struct Hub {
     /// A session is to end earlier than was known.
     sooner: Notify,
     /// Something may have left.
-    moved: Notify,
+    pub(super) moved: Notify,
     inbound: usize,
+    /// In durable mode.
+    pub(super) is_durable: bool,
 }
 
 pub(super) struct Inner {
@@ -47,9 +53,13 @@ pub(super) struct Inner {
     seats: HashMap<SessionId, Arc<Seat>>,
     sockets: HashMap<Epoch, Socket>,
     receipts: HashMap<(SessionId, MessageId), oneshot::Sender<Outcome>>,
+    /// Who waits for the answers of clients.
+    pub(super) asked: Asked,
     last_epoch: u32,
     /// When the sweeper will look.
     sweep_at: Option<Instant>,
+    /// In durable mode.
+    journal: Option<Journal>,
 }
 
 /// What the adapter keeps of a session.
@@ -70,14 +80,48 @@ struct Socket {
 }
 
 impl Hub {
-    pub(super) fn new(sessions: Sessions<Payload>, inbound: usize) -> Hub {
+    /// With the sessions of the process before, in durable mode, each of which is given to the handler.
+    pub(super) fn open<H: Handler>(handler: &Arc<H>, options: &Options) -> Result<Arc<Hub>, Error> {
+        let mut config = options.config.clone();
+        config.delivery.durable |= options.state.is_some();
+        if config.delivery.durable && options.state.is_none() {
+            return Err(Error::Stateless);
+        }
+        let mut sessions = Sessions::new(config, random(), options.messages).map_err(Error::Config)?;
+        sessions.open_dialogues();
+        let mut hub = Hub::new(sessions, options.inbound.max(1), options.state.is_some());
+        let Some(path) = options.state.clone() else {
+            let hub = Arc::new(hub);
+            tokio::spawn(sweep(hub.clone()));
+            return Ok(hub);
+        };
+        let opened = journal::open(path).map_err(Error::Io)?;
+        let now = hub.clock.now();
+        let inner = hub.inner.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for state in &opened.states {
+            inner.sessions.restore(now, state, opened.away).map_err(Error::State)?;
+        }
+        let hub = Arc::new(hub);
+        hub.lock().journal = Some(opened.write(Arc::downgrade(&hub)).map_err(Error::Io)?);
+        let ids: Vec<_> = hub.lock().sessions.ids().collect();
+        for id in ids {
+            let session = hub.seat(&mut hub.lock(), id, false).1;
+            hub.begin(handler.clone(), session);
+        }
+        tokio::spawn(sweep(hub.clone()));
+        Ok(hub)
+    }
+
+    fn new(sessions: Sessions<Payload>, inbound: usize, is_durable: bool) -> Hub {
         let inner = Inner {
             sessions,
             seats: HashMap::new(),
             sockets: HashMap::new(),
             receipts: HashMap::new(),
+            asked: HashMap::new(),
             last_epoch: 0,
             sweep_at: None,
+            journal: None,
         };
         Hub {
             inner: Mutex::new(inner),
@@ -88,6 +132,7 @@ impl Hub {
             sooner: Notify::new(),
             moved: Notify::new(),
             inbound,
+            is_durable,
         }
     }
 
@@ -121,12 +166,13 @@ impl Hub {
         principal: Principal,
         secret: Secret,
     ) -> Option<(Arc<Seat>, Option<Session>)> {
-        let Inner { sessions, seats, receipts, sockets, .. } = inner;
-        let admitted =
-            connection.admit(sessions, now, principal, secret, |told| tell(seats, receipts, told))?;
+        let Inner { sessions, seats, receipts, asked, sockets, journal, .. } = inner;
+        let admitted = connection.admit(sessions, now, principal, secret, |told| {
+            tell(seats, receipts, asked, journal.as_ref(), told)
+        })?;
         if let Some(old) = admitted.replaced {
             // What waited in it waits in the new one.
-            end(seats, old);
+            end(seats, journal.as_ref(), old);
             let moved: Vec<_> = receipts.keys().filter(|(session, _)| *session == old).copied().collect();
             for key in moved {
                 receipts.remove(&key).map(|receipt| receipts.insert((admitted.session, key.1), receipt));
@@ -142,15 +188,47 @@ impl Hub {
             seat.connected.send_replace(true);
             return Some((seat.clone(), None));
         }
+        let (seat, session) = self.seat(inner, admitted.session, true);
+        Some((seat, Some(session)))
+    }
+
+    /// A seat for a session, and what its handler is given.
+    fn seat(self: &Arc<Hub>, inner: &mut Inner, id: SessionId, connected: bool) -> (Arc<Seat>, Session) {
         let seat = Arc::new(Seat {
-            principal,
+            principal: inner.sessions.peer(id).and_then(|peer| peer.principal()).unwrap_or(Principal::ANYONE),
             inbox: Inbox::new(self.inbound),
             room: Notify::new(),
-            connected: watch::Sender::new(true),
+            connected: watch::Sender::new(connected),
         });
-        seats.insert(admitted.session, seat.clone());
-        let session = Session::new(Peer::new(self.clone(), admitted.session, seat.clone()));
-        Some((seat, Some(session)))
+        inner.seats.insert(id, seat.clone());
+        let session = Session::new(Peer::new(self.clone(), id, seat.clone()));
+        (seat, session)
+    }
+
+    /// A session has begun: it has a task of its own, which outlives its sockets.
+    pub(super) fn begin<H: Handler>(self: &Arc<Hub>, handler: Arc<H>, session: Session) {
+        let hub = self.clone();
+        let (counted, _) = hub.handlers.enter();
+        tokio::spawn(async move {
+            let _counted = counted;
+            tokio::select! {
+                () = handler.session(session) => {}
+                () = hub.reached(Stage::Over) => {}
+            }
+        });
+    }
+
+    /// These states are safe.
+    pub(super) fn stored(&self, done: &[(SessionId, u64)]) {
+        let (inner, now) = (&mut *self.lock(), self.clock.now());
+        for (session, version) in done {
+            inner.sessions.stored(now, *session, *version);
+            match inner.carrier(*session) {
+                Some(carrier) => carrier.notify_one(),
+                None => inner.rest(*session, now),
+            }
+        }
+        self.settle(inner, now);
     }
 
     /// Something was done to sessions: what is over ends, and the sweeper knows when the next one is.
@@ -175,10 +253,15 @@ impl Hub {
         };
         let _ = tokio::time::timeout(timeout, self.sockets.none()).await;
         let counts = *self.lock().sessions.counts();
-        self.lock().end_all(self.clock.now());
+        self.lock().end_all(self.clock.now(), self.is_durable);
         let _ = tokio::time::timeout(timeout, self.handlers.none()).await;
         self.stage.send_replace(Stage::Over);
         tokio::join!(self.sockets.none(), self.handlers.none());
+        let writing = self.lock().journal.as_mut().and_then(Journal::finish);
+        if let Some(writing) = writing {
+            // An error would be a panic's.
+            let _ = tokio::task::spawn_blocking(move || writing.join()).await;
+        }
         counts
     }
 
@@ -230,7 +313,39 @@ impl Inner {
     }
 
     pub(super) fn settled(&mut self, session: SessionId, settlement: Settlement) {
-        tell(&mut self.seats, &mut self.receipts, Told::Settled(session, settlement));
+        let told = Told::Settled(session, settlement);
+        tell(&mut self.seats, &mut self.receipts, &mut self.asked, self.journal.as_ref(), told);
+    }
+
+    /// In durable mode: before anything else is done to the session.
+    pub(super) fn store(&mut self, now: Instant, session: SessionId, version: u64) {
+        let Some(journal) = &self.journal else { return };
+        let mut state = Vec::new();
+        if self.sessions.store(now, session, |part| state.extend_from_slice(part)) {
+            journal.store(session, version, state);
+        }
+    }
+
+    /// What a session that is on no socket has to tell.
+    pub(super) fn rest(&mut self, session: SessionId, now: Instant) {
+        while let Some(mut peer) = self.sessions.peer(session).filter(|peer| peer.epoch().is_none()) {
+            match peer.poll() {
+                Next::Do(Action::Store { version }) => self.store(now, session, version),
+                Next::Do(Action::Settled(settlement)) => self.settled(session, settlement),
+                Next::Do(Action::Ended(ended)) => self.ended(session, ended),
+                // Its socket is gone, or whoever carries it is told.
+                Next::Do(_) | Next::Wait(_) | Next::Idle => return,
+            }
+        }
+    }
+
+    /// In durable mode: what the handler has not taken yet.
+    pub(super) fn read(&mut self, session: SessionId, seat: &Seat, now: Instant) {
+        if self.journal.is_some()
+            && let Some(mut peer) = self.sessions.peer(session)
+        {
+            peer.handle(now, Input::Unread(seat.inbox.unread())).for_each(drop);
+        }
     }
 
     /// What a session shows of its being on a socket.
@@ -243,23 +358,27 @@ impl Inner {
 
     /// What is over ends; gives when the next one will.
     fn expire(&mut self, now: Instant) -> Option<Instant> {
-        let Inner { sessions, seats, receipts, .. } = self;
+        let Inner { sessions, seats, receipts, asked, journal, .. } = self;
         if sessions.deadline().is_some_and(|at| at <= now) {
-            sessions.expire(now, |told| tell(seats, receipts, told));
+            sessions.expire(now, |told| tell(seats, receipts, asked, journal.as_ref(), told));
         }
         sessions.deadline()
     }
 
-    /// Nobody comes back to any session.
-    fn end_all(&mut self, now: Instant) {
-        let Inner { sessions, seats, receipts, .. } = self;
+    /// Nobody comes back to any session; in durable mode, in this process.
+    fn end_all(&mut self, now: Instant, is_durable: bool) {
+        let Inner { sessions, seats, receipts, asked, journal, .. } = self;
+        if is_durable {
+            seats.values().for_each(|seat| seat.end());
+            return;
+        }
         let ids: Vec<_> = sessions.ids().collect();
         for id in ids {
             if let Some(mut peer) = sessions.peer(id) {
                 peer.end(now, code::GOING_AWAY, Duration::ZERO);
             }
         }
-        sessions.expire(now, |told| tell(seats, receipts, told));
+        sessions.expire(now, |told| tell(seats, receipts, asked, journal.as_ref(), told));
     }
 
     fn has_waiting(&mut self) -> bool {
@@ -273,11 +392,24 @@ impl Inner {
 }
 
 type Seats = HashMap<SessionId, Arc<Seat>>;
+type Asked = HashMap<(SessionId, u32), oneshot::Sender<crate::dialogue::Outcome>>;
 type Receipts = HashMap<(SessionId, MessageId), oneshot::Sender<Outcome>>;
 
 /// What became of a message or a session is told to whom it concerns.
-fn tell(seats: &mut Seats, receipts: &mut Receipts, told: Told) {
+fn tell(
+    seats: &mut Seats,
+    receipts: &mut Receipts,
+    asked: &mut Asked,
+    journal: Option<&Journal>,
+    told: Told,
+) {
     match told {
+        Told::Request(session, Ended { id, end }) => {
+            if let Some(waiting) = asked.remove(&(session, id.get())) {
+                // Nobody needs to wait for it.
+                let _ = waiting.send(Err(Failed::Ended(end)));
+            }
+        }
         Told::Settled(session, settlement) => {
             if let Some(receipt) = receipts.remove(&(session, settlement.id)) {
                 // Nobody needs to wait for it.
@@ -287,11 +419,15 @@ fn tell(seats: &mut Seats, receipts: &mut Receipts, told: Told) {
                 seat.room.notify_waiters();
             }
         }
-        Told::Ended(session) => end(seats, session),
+        Told::Ended(session) => {
+            asked.retain(|(of, _), _| *of != session);
+            end(seats, journal, session);
+        }
     }
 }
 
-fn end(seats: &mut Seats, session: SessionId) {
+fn end(seats: &mut Seats, journal: Option<&Journal>, session: SessionId) {
+    journal.inspect(|journal| journal.forget(session));
     seats.remove(&session).inspect(|seat| seat.end());
 }
 

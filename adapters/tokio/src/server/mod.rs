@@ -37,18 +37,22 @@
 //! of at most [`Options::max_message`] bytes.
 
 mod carrier;
+mod dialogue;
 mod door;
 mod handler;
 mod host;
 mod hub;
 mod inbox;
+mod journal;
 mod session;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use dialogue::{Asked, Publish, Subscribe};
 pub use everlink::acceptor::{Principal, SessionId};
 pub use everlink::peer::{Config, Counts};
 pub use everlink::wire::native::code;
@@ -57,12 +61,10 @@ pub use host::Host;
 pub use inbox::Event;
 pub use session::{Peer, Session};
 
-use everlink::peer::Sessions;
 use everlink::ws;
 use tokio::net::TcpListener;
 
 use crate::Error;
-use crate::client::random;
 use hub::{Hub, Stage};
 
 /// What a server may be told. The default suits most.
@@ -84,6 +86,12 @@ pub struct Options {
     /// How many messages of one session may wait for its handler before its socket is not read any more. At least 1; 64 by
     /// default. (Those that came in one frame with the last are let in.)
     pub inbound: usize,
+    /// A file that the sessions are kept in, which turns the durable mode on (`config.delivery.durable`): nothing leaves that a
+    /// killed process would not know of when it comes back. If the file is there, its sessions go on, and each is given to the handler
+    /// again. It holds resume tokens and what is queued. No two servers may have the same.
+    ///
+    /// A [stop](Server::stop) then ends no session: their clients come back to the next process.
+    pub state: Option<PathBuf>,
     /// For `wss://`.
     pub tls: Option<Arc<rustls::ServerConfig>>,
 }
@@ -98,6 +106,7 @@ impl Default for Options {
             max_message: 2 << 20,
             compression: None,
             inbound: 64,
+            state: None,
             tls: None,
         }
     }
@@ -141,15 +150,13 @@ pub struct Server {
 /// Serves on this listener. Call it inside a tokio runtime.
 ///
 /// # Errors
-/// If the configuration cannot work, or the listener has no address.
+/// If the configuration cannot work, the listener has no address, or the file of the state cannot be used.
 pub fn serve(listener: TcpListener, handler: impl Handler, options: Options) -> Result<Server, Error> {
     let local_addr = listener.local_addr().map_err(Error::Io)?;
-    let sessions =
-        Sessions::new(options.config.clone(), random(), options.messages).map_err(Error::Config)?;
-    let hub = Arc::new(Hub::new(sessions, options.inbound.max(1)));
-    let door = door::Door::new(hub.clone(), Arc::new(handler), options);
+    let handler = Arc::new(handler);
+    let hub = Hub::open(&handler, &options)?;
+    let door = door::Door::new(hub.clone(), handler, options);
     tokio::spawn(door.run(listener));
-    tokio::spawn(hub::sweep(hub.clone()));
     Ok(Server { hub, local_addr })
 }
 

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everlink::acceptor::{Principal, SessionId};
+use everlink::dialogue::Refused;
 use everlink::outbox::{MessageId, Outcome, RefusedReason, Settlement};
+use everlink::time::Instant;
 use tokio::sync::{Notify, watch};
 
 use super::hub::{Hub, Inner, Seat, Stage};
 use super::{Event, code};
 use crate::client::{in_utf8, own};
+use crate::dialogue::Failed;
 use crate::{Error, Message, Payload, Receipt};
 
 /// A session, for its handler: what comes in, and, as a [`Peer`], what goes out. The session ends when it is dropped.
@@ -25,8 +28,26 @@ impl Session {
 
     /// What came next, in order; `None` when the session has ended and all was told. If it is not called, the socket is not read.
     /// May be dropped and called again.
+    ///
+    /// In durable mode ([`Options::state`](super::Options::state)) a message is taken when the next event is asked for: one that the
+    /// handler was still working on when the process was killed comes again, with the same [number](crate::Received::number).
     pub async fn recv(&mut self) -> Option<Event> {
-        self.0.seat.inbox.next().await
+        let Peer { hub, session, seat } = &self.0;
+        if seat.inbox.put_down() && hub.is_durable {
+            let (inner, now) = (&mut *hub.lock(), hub.clock.now());
+            inner.read(*session, seat, now);
+            self.0.after(inner, None, Vec::new());
+        }
+        seat.inbox.next().await
+    }
+
+    /// Answers the message that [`recv`](Session::recv) gave last: as [`Peer::send_waiting`], and takes that message in one step. So
+    /// after a kill in durable mode the client has had the answer, or the message comes again, and never both.
+    ///
+    /// # Errors
+    /// As for [`Peer::send_waiting`].
+    pub async fn answer(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
+        self.0.send_when_there_is_room(own(message), true).await
     }
 
     /// The sending half alone; it can be cloned, and kept.
@@ -46,8 +67,9 @@ impl Deref for Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // A server that was dropped says no word.
-        if *self.0.hub.stage.borrow() < Stage::Over {
+        // A server that was dropped says no word; and one that stops in durable mode will go on with its sessions.
+        let last = if self.0.hub.is_durable { Stage::Closing } else { Stage::Over };
+        if *self.0.hub.stage.borrow() < last {
             self.0.end(code::NORMAL, Duration::ZERO);
         }
     }
@@ -85,7 +107,7 @@ impl Peer {
     /// nothing for it (with [`Slow::Close`](everlink::peer::Slow::Close) the session ends then). [`Error::Closed`] if the session has
     /// ended.
     pub fn send(&self, message: Message<impl Into<Payload>>) -> Result<MessageId, Error> {
-        self.accept(&mut self.hub.lock(), own(message))
+        self.accept(&mut self.hub.lock(), own(message), false)
     }
 
     /// As [`send`](Peer::send), with a receipt that tells how the message ended.
@@ -94,7 +116,7 @@ impl Peer {
     /// As for [`send`](Peer::send).
     pub fn send_tracked(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
         let inner = &mut *self.hub.lock();
-        let id = self.accept(inner, own(message))?;
+        let id = self.accept(inner, own(message), false)?;
         Ok(Receipt::new(id, inner.expect(self.session, id)))
     }
 
@@ -103,10 +125,18 @@ impl Peer {
     /// # Errors
     /// As for [`send`](Peer::send), but for a full queue.
     pub async fn send_waiting(&self, message: Message<impl Into<Payload>>) -> Result<Receipt, Error> {
-        let mut message = own(message);
+        self.send_when_there_is_room(own(message), false).await
+    }
+
+    async fn send_when_there_is_room(&self, mut message: Message, answers: bool) -> Result<Receipt, Error> {
         loop {
             let room = self.seat.room.notified();
-            match self.send_tracked(message) {
+            let sent = {
+                let inner = &mut *self.hub.lock();
+                let id = self.accept(inner, message, answers);
+                id.map(|id| Receipt::new(id, inner.expect(self.session, id)))
+            };
+            match sent {
                 Err(Error::Refused(refused)) if refused.reason == RefusedReason::Full => {
                     message = refused.message;
                 }
@@ -116,7 +146,8 @@ impl Peer {
         }
     }
 
-    fn accept(&self, inner: &mut Inner, message: Message) -> Result<MessageId, Error> {
+    /// `answers` the message that the handler works on.
+    fn accept(&self, inner: &mut Inner, message: Message, answers: bool) -> Result<MessageId, Error> {
         let message = in_utf8(message)?;
         // A message too many may end the session, and then its socket is hard to find.
         let carrier = inner.carrier(self.session);
@@ -127,8 +158,45 @@ impl Peer {
             return Err(Error::Closed);
         };
         let accepted = peer.send(now, message, |settlement, _| displaced.push(settlement));
+        if answers && accepted.is_ok() && self.seat.inbox.put_down() {
+            inner.read(self.session, &self.seat, now);
+        }
         self.after(inner, carrier, displaced);
         accepted.map_err(Error::Refused)
+    }
+
+    pub(super) const fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// There may be room for another message.
+    pub(super) fn room(&self) -> tokio::sync::futures::Notified<'_> {
+        self.hub.moved.notified()
+    }
+
+    /// Says something in the dialogue.
+    pub(super) fn converse<T>(
+        &self,
+        say: impl FnOnce(&mut CorePeer<'_>, Instant, &mut dyn FnMut(Settlement)) -> Result<T, Refused>,
+    ) -> Result<T, Failed> {
+        self.converse_in(&mut self.hub.lock(), say)
+    }
+
+    pub(super) fn converse_in<T>(
+        &self,
+        inner: &mut Inner,
+        say: impl FnOnce(&mut CorePeer<'_>, Instant, &mut dyn FnMut(Settlement)) -> Result<T, Refused>,
+    ) -> Result<T, Failed> {
+        // What is said may end the session, and then its socket is hard to find.
+        let carrier = inner.carrier(self.session);
+        let mut displaced = Vec::new();
+        let Some(mut peer) = inner.sessions.peer(self.session).filter(|_| !self.seat.inbox.has_ended())
+        else {
+            return Err(Failed::Closed);
+        };
+        let said = say(&mut peer, self.hub.clock.now(), &mut |settlement| displaced.push(settlement));
+        self.after(inner, carrier, displaced);
+        said.map_err(Failed::Refused)
     }
 
     /// Takes a message back that has not been numbered yet; its receipt tells that it was cancelled.
@@ -166,7 +234,10 @@ impl Peer {
     /// Something was done to the session.
     fn after(&self, inner: &mut Inner, carrier: Option<Arc<Notify>>, settlements: Vec<Settlement>) {
         settlements.into_iter().for_each(|settlement| inner.settled(self.session, settlement));
-        carrier.inspect(|carrier| carrier.notify_one());
+        match carrier.or_else(|| inner.carrier(self.session)) {
+            Some(carrier) => carrier.notify_one(),
+            None => inner.rest(self.session, self.hub.clock.now()),
+        }
         inner.show(self.session);
         self.hub.settle(inner, self.hub.clock.now());
     }

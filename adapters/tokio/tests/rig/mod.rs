@@ -5,6 +5,7 @@ pub mod native;
 
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use everlink::link::State;
@@ -51,6 +52,27 @@ pub fn nervous() -> Config {
     config.heartbeat.min_timeout = ms(150);
     config.heartbeat.early = Some(ms(50));
     config
+}
+
+/// A directory that is gone with the test.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Scratch {
+        let path = std::env::temp_dir().join(format!("everlink-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Scratch(path)
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }
 
 #[track_caller]
@@ -148,7 +170,7 @@ impl Rig {
 }
 
 pub fn binary(data: &'static [u8]) -> Received {
-    Received { kind: Kind::Binary, data: Bytes::from_static(data) }
+    Received { kind: Kind::Binary, data: Bytes::from_static(data), number: 0 }
 }
 
 /// The server of the cli.

@@ -55,14 +55,20 @@ impl Keeps {
         #[cfg(feature = "alloc")]
         return self.seats.get(session.seat() as usize);
         #[cfg(not(feature = "alloc"))]
-        return None;
+        return {
+            let _ = session;
+            None
+        };
     }
 
     pub(super) fn of_mut(&mut self, session: SessionId) -> Option<&mut Keep> {
         #[cfg(feature = "alloc")]
         return self.seats.get_mut(session.seat() as usize);
         #[cfg(not(feature = "alloc"))]
-        return None;
+        return {
+            let _ = session;
+            None
+        };
     }
 }
 

@@ -6,7 +6,7 @@
 //!   …  ──► Step::Spoken ──► heard: the tables say whether it is for the application ──► Mark ──► Deliveries
 //! ```
 //!
-//! A client's link and a server's peer each keep one, if they are asked to: the tables of
+//! A client's link and a server's peer each keep a `Dialogue`, if they are asked to: the tables of
 //! [`requests`](crate::requests) and [`channels`](crate::channels), made when they are first needed, and how to make a payload.
 //! Its messages are the machine's own: their ends are not reported, for what became of a request is told by its answer, or by
 //! [`Ended`](crate::requests::Ended).

@@ -161,8 +161,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn stop(&mut self, linger: Duration) {
         self.drop_candidate();
         match mem::replace(&mut self.core.phase, Phase::Stopped) {
-            Phase::Stopped => {}
-            Phase::Failed(_) | Phase::Waiting(_) => self.leave_session(),
+            // One that was restored has a session although it was never started; one that closes has one until it is closed.
+            Phase::Stopped if matches!(self.core.other, Other::Closing(Closing { last: true, .. })) => {}
+            Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => self.leave_session(),
             Phase::Opening(opening) => {
                 self.core.abandon_opening(&opening);
                 self.leave_session();
@@ -197,7 +198,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 
     /// The user has stopped while there was no open socket.
     fn leave_session(&mut self) {
-        if self.is_native() {
+        let begun = !self.core.token.is_empty() || self.core.session.counts.in_flight() > 0;
+        if self.is_native() && begun {
             self.end_session();
         }
     }

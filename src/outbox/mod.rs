@@ -281,7 +281,9 @@ impl Outbox {
                 break;
             }
             let Some(slot) = arena.slot_mut(index) else { break };
-            slot.end = if doubtful { DOUBTFUL } else { 0 };
+            if doubtful {
+                slot.end = DOUBTFUL;
+            }
             let Some(slot) = arena.slot(index) else { break };
             if slot.key.and_then(|key| arena.keyed(self.salt, key)).is_some() {
                 self.settle(arena, Some(index), Outcome::Replaced);

@@ -96,7 +96,9 @@ impl Outbox {
     pub(super) fn launch<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, index: u32) {
         let Some(slot) = arena.slot_mut(index) else { return };
         self.taken = self.taken.saturating_add(u64::from(slot.len));
-        slot.end = self.taken;
+        if !slot.is_doubtful() {
+            slot.end = self.taken;
+        }
         slot.stage = Stage::InFlight;
         self.in_flight.enter(slot.len);
         self.flight.insert(arena, index, None);

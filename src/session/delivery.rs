@@ -51,7 +51,7 @@ impl Marks {
     /// There is one more; false if there are as many as can be.
     pub(crate) const fn begin(&mut self) -> bool {
         let may = self.count < u64::BITS;
-        self.count += may as u32;
+        self.count = self.count.saturating_add(may as u32);
         may
     }
 

@@ -40,6 +40,14 @@ pub trait Driven {
     }
     fn deadline(&self) -> Option<Instant>;
     fn report(&self, now: Instant) -> Report;
+    /// Tells what it authenticates with; false if it cannot be told.
+    fn set_credentials(&mut self, _: Option<Vec<u8>>) -> bool {
+        false
+    }
+    /// Stores its state, and goes on as what is restored from it; false if it cannot.
+    fn restart(&mut self, _now: Instant) -> bool {
+        false
+    }
 }
 
 impl Driven for Link<Vec<u8>> {
@@ -112,6 +120,19 @@ impl Driven for Link<Vec<u8>> {
 
     fn report(&self, now: Instant) -> Report {
         Link::report(self, now)
+    }
+
+    fn set_credentials(&mut self, credentials: Option<Vec<u8>>) -> bool {
+        Link::set_credentials(self, credentials);
+        true
+    }
+
+    fn restart(&mut self, now: Instant) -> bool {
+        let mut state = Vec::new();
+        self.store(now, |part| state.extend_from_slice(part));
+        let restored = Link::restore(self.config().clone(), 7, &state, now, Duration::ZERO);
+        *self = restored.expect("what a link stores can be restored");
+        true
     }
 }
 
@@ -197,6 +218,14 @@ pub enum Step {
     Cancel(usize),
     /// Pulls at most so many frames.
     Pull(Of, usize),
+    /// From now on the disk works at once, or does not answer.
+    Disk(bool),
+    /// The disk answers to what was to be stored last: it is, or it could not be.
+    Stored(bool),
+    /// The application gets other credentials, or none.
+    Credentials(bool),
+    /// The process ends in good order, and the next one goes on with its state.
+    Restart,
     Poll,
     Drain,
 }
@@ -222,11 +251,17 @@ pub struct Books<L> {
     count: u32,
     /// Which payload belongs to which message.
     payloads: BTreeMap<Vec<u8>, MessageId>,
+    /// Whether the disk answers at once.
+    stores_at_once: bool,
+    /// What it has not answered.
+    storing: Option<u64>,
     /// Every request, and how often it has ended.
     pub requests: BTreeMap<u32, (RequestId, u32)>,
     /// Whether a dialogue was opened: then there are payloads that nobody here has sent.
     talks: bool,
 }
+
+const CREDENTIALS: &[u8] = b"credentials";
 
 impl<L: Driven> Books<L> {
     pub const fn new(link: L) -> Books<L> {
@@ -243,6 +278,8 @@ impl<L: Driven> Books<L> {
             ledger: Vec::new(),
             count: 0,
             payloads: BTreeMap::new(),
+            stores_at_once: true,
+            storing: None,
             requests: BTreeMap::new(),
             talks: false,
         }
@@ -317,6 +354,17 @@ impl<L: Driven> Books<L> {
                 }
             }
             Step::Pull(of, most) => self.pull(self.epoch(*of), *most),
+            Step::Disk(works) => {
+                self.stores_at_once = *works;
+                if *works {
+                    self.stored(true);
+                }
+            }
+            Step::Stored(well) => self.stored(*well),
+            Step::Credentials(some) => {
+                self.link.set_credentials(some.then(|| CREDENTIALS.to_vec()));
+            }
+            Step::Restart => self.restart(),
             Step::Poll => drop(self.poll()),
             Step::Drain => self.drain(),
         }
@@ -379,6 +427,25 @@ impl<L: Driven> Books<L> {
         self.handle(Input::Socket(epoch, event));
     }
 
+    fn stored(&mut self, well: bool) {
+        if let Some(version) = self.storing.take() {
+            self.handle(if well { Input::Stored(version) } else { Input::StoreFailed(version) });
+        }
+    }
+
+    /// Its sockets go with the process, and the next one counts its own.
+    fn restart(&mut self) {
+        if self.link.restart(self.now) {
+            self.sockets.clear();
+            self.gone.clear();
+            self.totals.clear();
+            self.storing = None;
+            // Who waited for an answer is gone as well.
+            self.requests.clear();
+            (self.newest, self.previous, self.nonce) = (0, 0, 0);
+        }
+    }
+
     fn send(&mut self, len: usize, priority: Priority, ttl: Option<Duration>, key: Option<u64>) {
         self.count += 1;
         // Four bytes tell them apart; none is a heartbeat.
@@ -413,7 +480,8 @@ impl<L: Driven> Books<L> {
             let Some(payload) = self.link.pull(epoch) else { break };
             // On the native wire some frames have no message.
             let Some(&id) = self.payloads.get(&payload) else {
-                assert!(self.talks || payload.is_empty(), "a payload that was never sent: {payload:?}");
+                let known = self.talks || payload.is_empty() || payload == CREDENTIALS;
+                assert!(known, "a payload that was never sent: {payload:?}");
                 continue;
             };
             let (_, end) = self.ledger[self.ledger.binary_search_by_key(&id, |(id, _)| *id).unwrap()];
@@ -439,8 +507,13 @@ impl<L: Driven> Books<L> {
                 }
                 Action::Ping { nonce, .. } => self.nonce = nonce,
                 Action::Settled(settlement) => self.settle(settlement),
+                Action::Store { version } => {
+                    assert_eq!(self.storing.replace(version), None, "one state is stored at a time");
+                    if self.stores_at_once {
+                        self.stored(true);
+                    }
+                }
                 Action::Ended(ended) => self.end(ended.id.get()),
-                Action::Store { version } => self.handle(Input::Stored(version)),
                 Action::Close { .. }
                 | Action::Pong { .. }
                 | Action::Flush { .. }
@@ -470,6 +543,7 @@ impl<L: Driven> Books<L> {
     /// Stops the link and closes every socket; then each accepted message must have its end.
     pub fn wind_up(&mut self) {
         self.drain();
+        self.apply(&Step::Disk(true));
         self.handle(Input::Stop { linger: Duration::ZERO });
         self.drain();
         for known in core::mem::take(&mut self.sockets) {

@@ -215,11 +215,18 @@ pub fn talking_histories(longest: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// Histories in which frames of the native wire come, and sockets that are opened are welcome more often than not.
 pub fn native_histories(longest: usize) -> impl Strategy<Value = Vec<Step>> {
+    let disk = prop_oneof![
+        2 => any::<bool>().prop_map(Step::Disk),
+        2 => any::<bool>().prop_map(Step::Stored),
+        1 => any::<bool>().prop_map(Step::Credentials),
+        1 => Just(Step::Restart),
+    ];
     let step = prop_oneof![
-        4 => steps().prop_map(|step| vec![step]),
-        2 => (sockets(), native_frames())
+        16 => steps().prop_map(|step| vec![step]),
+        3 => disk.prop_map(|step| vec![step]),
+        8 => (sockets(), native_frames())
             .prop_map(|(of, data)| vec![Step::Socket(of, Happening::Frame(Kind::Binary, data))]),
-        1 => native_frames().prop_map(|data| {
+        4 => native_frames().prop_map(|data| {
             let newest = |happening| Step::Socket(Of::Newest, happening);
             vec![
                 Step::Deadline,

@@ -381,8 +381,11 @@ impl Server {
         while let Some(mut peer) = self.sessions.peer(id)
             && let Next::Do(action) = peer.poll()
         {
-            let Action::Settled(settlement) = action else { panic!("{action:?} from a peer on no socket") };
-            self.told(Told::Settled(id, settlement));
+            match action {
+                Action::Settled(settlement) => self.told(Told::Settled(id, settlement)),
+                Action::Store { version } => self.asked.push((id, version)),
+                action => panic!("{action:?} from a peer on no socket"),
+            }
         }
     }
 

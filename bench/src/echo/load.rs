@@ -31,7 +31,8 @@ impl Traffic {
             let mask = (role == Role::Client).then(|| Mask::new((number as u32 ^ 0x9e37_79b9).to_le_bytes()));
             let at = out.len();
             out.resize(at + self.size + 14, 0);
-            let written = encoder.write(Frame::binary(&payload), mask, &mut out[at..]).expect("there is room");
+            let written =
+                encoder.write(Frame::binary(&payload), mask, &mut out[at..]).expect("there is room");
             out.truncate(at + written);
         }
         out

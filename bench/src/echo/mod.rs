@@ -140,10 +140,14 @@ fn print(name: &str, contenders: &[Contender], values: &[f64]) {
     let (ours, mut peers): (Vec<_>, Vec<_>) = all.partition(|(name, _)| name.starts_with("everlink"));
     peers.sort_by(|a, b| a.1.total_cmp(&b.1));
     let Some((best, peer)) = peers.first() else { return };
-    let others: Vec<String> = peers.iter().skip(1).map(|(name, value)| format!("{name}:{value:.2}")).collect();
+    let others: Vec<String> =
+        peers.iter().skip(1).map(|(name, value)| format!("{name}:{value:.2}")).collect();
     for (way, value) in ours {
         let way = way.strip_prefix("everlink").unwrap_or_default().replace('-', "_");
         let ratio = value / peer;
-        println!("{name}{way} everlink={value:.2} peer={peer:.2}:{best} ratio={ratio:.2} others={} unit=us", others.join(","));
+        println!(
+            "{name}{way} everlink={value:.2} peer={peer:.2}:{best} ratio={ratio:.2} others={} unit=us",
+            others.join(",")
+        );
     }
 }

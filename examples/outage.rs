@@ -81,6 +81,7 @@ fn perform(
         | Action::RetryScheduled { .. }
         | Action::Quality { .. }
         | Action::Store { .. }
-        | Action::Settled(_) => {}
+        | Action::Settled(_)
+        | Action::Ended(_) => {}
     }
 }

@@ -65,6 +65,7 @@
 //! | --- | --- | --- |
 //! | machines | [`link`], [`peer`], [`acceptor`], [`stream`] | the client's end of a logical connection, the server's, and its door; either over RFC 6455 over bytes |
 //! | wire | [`wire`], [`ws`] | what bytes mean: messages; and RFC 6455 itself |
+//! | | [`dialogue`] | requests and channels of one session, as both ends keep them |
 //! | parts | [`heartbeat`], [`backoff`], [`quality`], [`outbox`], [`delivery`], [`requests`], [`channels`], [`metrics`] | one concern each, usable alone |
 //! | ground | [`time`], [`rng`], [`error`] | |
 //! | beside | `trace`, `sim` | record and replay (feature `serde`); a simulated world for tests (feature `sim`) |
@@ -103,6 +104,7 @@ pub mod acceptor;
 pub mod backoff;
 pub mod channels;
 pub mod delivery;
+pub mod dialogue;
 pub mod error;
 pub mod heartbeat;
 #[cfg(feature = "serde")]

@@ -28,6 +28,8 @@
 //! for the header) and of the part. So a part that is damaged, missing or out of place is found where it stands, and a
 //! difference of answers is never due to damage.
 
+#[cfg(feature = "alloc")]
+mod dialogue;
 mod secrets;
 
 use core::fmt;
@@ -44,7 +46,7 @@ use crate::wire::native::Limits;
 use crate::wire::{Frame, Wire};
 use secrets::Secrets;
 
-const MAGIC: &[u8] = b"everlink\x02";
+const MAGIC: &[u8] = b"everlink\x03";
 
 static CHECK: Crc<u16, Table<1>> = Crc::<u16, Table<1>>::new(&CRC_16_IBM_SDLC);
 

@@ -99,6 +99,41 @@ impl Door {
 }
 
 #[test]
+fn a_configuration_that_cannot_work_is_refused_with_its_field() {
+    type Change = fn(&mut Config);
+    let check = |change: Change| {
+        let mut config = Config::default();
+        change(&mut config);
+        config.check().map_err(|error| error.field)
+    };
+    let bad: [(&str, Change); 11] = [
+        ("acceptor.hello_timeout", |config| config.hello_timeout = Duration::ZERO),
+        ("acceptor.decision_timeout", |config| config.decision_timeout = Duration::ZERO),
+        ("acceptor.close_timeout", |config| config.close_timeout = Duration::ZERO),
+        ("wire.native.envelope", |config| config.limits.envelope = 0),
+        ("acceptor.sessions.count", |config| config.sessions.count = 0),
+        ("acceptor.sessions.count", |config| config.sessions.count = (1 << 24) + 1),
+        ("acceptor.sessions.per_principal", |config| config.sessions.per_principal = 0),
+        ("acceptor.sessions.per_principal", |config| config.sessions.per_principal = 1025),
+        ("acceptor.sessions.keep", |config| config.sessions.keep = Duration::ZERO),
+        ("acceptor.sessions.keep", |config| config.sessions.keep = Duration::from_nanos(999)),
+        ("acceptor.sessions.token_life", |config| config.sessions.token_life = Duration::from_millis(59_999)),
+    ];
+    for (field, change) in bad {
+        assert_eq!(check(change), Err(field));
+    }
+    let good: [Change; 4] = [
+        |_| (),
+        |config| (config.sessions.count, config.sessions.per_principal) = (1 << 24, 1024),
+        |config| (config.sessions.count, config.sessions.per_principal) = (1, 1),
+        |config| config.sessions.token_life = Duration::from_secs(60),
+    ];
+    for change in good {
+        assert_eq!(check(change), Ok(()));
+    }
+}
+
+#[test]
 fn a_hello_is_asked_about_and_admitted() {
     let mut door = Door::new(|_| ());
     assert_eq!(door.acceptor.poll(), Next::Wait(at(10_000)));

@@ -40,6 +40,22 @@ fn one() -> (Table<u32>, SessionId, TokenBytes) {
 }
 
 #[test]
+fn a_principal_is_the_number_that_it_was_made_from() {
+    for number in [Some(0), Some(1), Some(41), Some(u64::MAX - 1), None] {
+        let principal = Principal::from(number);
+        assert_eq!((principal.number(), Option::<u64>::from(principal)), (number, number));
+    }
+    assert_eq!(Full::Sessions.to_string(), "too many sessions");
+    assert_eq!(Full::Principal.to_string(), "too many sessions of one principal");
+}
+
+#[test]
+fn a_secret_is_not_shown() {
+    assert!(!format!("{:?}", secret(7)).contains('7'));
+    assert!(!format!("{:?}", secret(7)).is_empty());
+}
+
+#[test]
 fn a_token_opens_the_session_of_its_principal_and_nothing_else() {
     let (table, id, token) = one();
     let find = |principal, token: Token<'_>| table.find(at(1), principal, token);

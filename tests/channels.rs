@@ -157,8 +157,11 @@ fn a_channel_that_is_left_and_wanted_again_is_confirmed_again() {
     channels.unsubscribe(third);
     let fourth = channels.subscribe(&config, "a").unwrap();
     assert_eq!(give(&mut channels), None);
+    assert_eq!(channels.confirmed(order, 0, 8), None);
+    assert_eq!((channels.state(third), channels.state(fourth)), (None, Some(State::Pending)));
+    let (order, what) = give(&mut channels).unwrap();
+    assert_eq!((what.as_str(), SubscriptionId::of_order(order)), ("subscribe a", Some(fourth)));
     assert_eq!(channels.confirmed(order, 0, 8), Some(Confirmed::Subscribed { id: fourth, gap: false }));
-    assert_eq!(channels.state(third), None);
 }
 
 #[test]
@@ -390,13 +393,18 @@ proptest! {
                         // A number that another channel had is now this one's.
                         server.values_mut().filter(|other| **other == number).for_each(|other| *other = 0);
                         server.insert(order.name, number);
-                        if let Some(known) = wanted.get_mut(order.name) {
+                        let meant = |known: &&mut Wanted| SubscriptionId::of_order(order.id) == Some(known.id);
+                        if let Some(known) = wanted.get_mut(order.name).filter(meant) {
                             expected = Some(Confirmed::Subscribed { id: known.id, gap: known.gap });
                             (known.confirmed, known.gap) = (true, false);
                         }
                     } else {
                         server.remove(order.name);
-                        expected = wanted.remove(order.name).map(|known| Confirmed::Refused { id: known.id, code: 9 });
+                        let meant = |known: &Wanted| SubscriptionId::of_order(order.id) == Some(known.id);
+                        if wanted.get(order.name).is_some_and(meant) {
+                            let known = wanted.remove(order.name).unwrap();
+                            expected = Some(Confirmed::Refused { id: known.id, code: 9 });
+                        }
                     }
                     let code = if answer.is_some() { 0 } else { 9 };
                     prop_assert_eq!(channels.confirmed(order.id, code, number), expected);
@@ -449,4 +457,21 @@ proptest! {
         prop_assert!(server.keys().eq(wanted.keys()));
         prop_assert!(wanted.values().all(|known| known.confirmed));
     }
+}
+
+#[test]
+fn an_order_that_is_not_confirmed_may_have_been_done_all_the_same() {
+    let (mut channels, config) = table();
+    let (now, more) = (Instant::from_millis(1), core::time::Duration::from_secs(10));
+    let id = channels.subscribe(&config, "a").unwrap();
+    channels.give_until::<()>(Some(now), |_| Ok(None)).unwrap();
+    channels.unsubscribe(id);
+    assert!(!channels.has_orders());
+    assert_eq!(channels.next_deadline(), Some(now));
+    channels.expire(now, more);
+    assert_eq!(channels.next_deadline(), None);
+    let (leave, what) = give(&mut channels).unwrap();
+    assert_eq!(what, "unsubscribe a");
+    assert_eq!(channels.confirmed(leave, 0, 0), None);
+    assert!(!channels.has_orders());
 }

@@ -259,3 +259,25 @@ fn a_peer_that_breaks_the_protocol_is_told_why_and_tried_again() {
     );
     assert_eq!(script.report().counts.protocol_violations.get(), 1);
 }
+
+#[test]
+fn a_peer_that_breaks_the_protocol_gets_no_byte_more_of_what_was_handed_over() {
+    let mut script = Script::connected(|_| {});
+    script.server.drains = false;
+    script.send("goes on the next socket");
+    script.event(1, Event::Violation(1007));
+    script.sees("close abandon", "1000 abandon 1");
+    script.server.drains = true;
+    script.until(3_000);
+    assert_eq!(script.wrote(2), ["goes on the next socket"]);
+}
+
+#[test]
+fn no_linger_keeps_a_link_that_is_offline() {
+    let mut script = Script::connected(|_| {});
+    script.input(Input::Offline);
+    script.send("too late");
+    script.input(Input::Stop { linger: s(30) });
+    script.settles(&[(1, Outcome::Stopped)]);
+    assert_eq!(script.state(), State::Stopped);
+}

@@ -126,6 +126,28 @@ fn a_stall_is_over_when_the_socket_that_stalled_is() {
 }
 
 #[test]
+fn a_stall_ends_when_something_moves_on_and_not_when_nothing_does() {
+    let mut script = Script::connected(|_| {});
+    script.server.drains = false;
+    script.send("");
+    script.send("stroke");
+    script.until(4_500);
+    assert_eq!(script.state(), State::Stalled);
+    script.event(1, Event::Written(0));
+    script.settles(&[(1, Outcome::Written)]);
+    assert_eq!(script.state(), State::Connected, "an empty message left");
+    script.event(1, Event::Written(0));
+    script.until(6_000);
+    script.event(1, Event::Written(0));
+    script.until(7_600);
+    assert_eq!(script.state(), State::Stalled, "nothing more has left for three seconds");
+    script.event(1, Event::Written(0));
+    assert_eq!(script.state(), State::Stalled);
+    script.event(1, Event::Written(1));
+    assert_eq!(script.state(), State::Connected, "a part of the next one left");
+}
+
+#[test]
 fn an_empty_message_is_a_message() {
     let mut script = Script::connected(|_| {});
     script.send("");

@@ -4,7 +4,8 @@ mod harness;
 
 use core::time::Duration;
 
-use everlink::link::{Config, Input, Link, RestoreError, Wake};
+use everlink::delivery::InDoubt;
+use everlink::link::{Action, Config, Input, Link, Next, RestoreError, Wake};
 use everlink::outbox::{Message, Outcome, Priority};
 use everlink::time::Instant;
 use everlink::wire::Wire;
@@ -48,6 +49,24 @@ fn an_acknowledgement_waits_until_what_it_counts_is_stored() {
     script.until(2_000);
     assert_eq!(script.delivered, [b"x"]);
     script.sees("store flush", "1020 store 3\n 1220 flush 1");
+}
+
+#[test]
+fn what_the_application_has_not_taken_is_neither_stored_nor_acknowledged() {
+    let mut script = Script::native(durable);
+    script.disk = Some(ms(10));
+    script.input(Input::Unread(Some(1)));
+    script.tell("x");
+    script.tell("y");
+    script.until(2_000);
+    assert_eq!(script.delivered, [b"x", b"y"]);
+    script.sees("store flush", "");
+    script.input(Input::Unread(Some(2)));
+    script.until(3_000);
+    script.sees("store flush", "2000 store 3\n 2010 flush 1");
+    script.input(Input::Unread(None));
+    script.until(4_000);
+    script.sees("store flush", "3000 store 4\n 3010 flush 1");
 }
 
 #[test]
@@ -135,6 +154,22 @@ fn what_is_restored_goes_on_with_the_same_ids_in_the_same_order() {
 }
 
 #[test]
+fn what_is_restored_and_stopped_before_it_is_started_comes_to_its_end() {
+    let (_, state) = full();
+    let mut link = Link::<Vec<u8>>::restore(native(), 1, &state, Instant::ORIGIN, Duration::ZERO).unwrap();
+    link.handle(Instant::ORIGIN, Input::Stop { linger: Duration::ZERO });
+    let mut ends = Vec::new();
+    while let Next::Do(action) = link.poll() {
+        if let Action::Settled(end) = action {
+            ends.push((end.id.sequence(), end.outcome));
+        }
+    }
+    ends.sort_by_key(|(id, _)| *id);
+    let (doubtful, stopped) = (Outcome::InDoubt, Outcome::Stopped);
+    assert_eq!(ends, [(1, doubtful), (2, doubtful), (3, stopped), (4, stopped)]);
+}
+
+#[test]
 fn the_time_away_counts_for_what_expires() {
     let (_, state) = full();
     for (away, queued) in [(s(10), 4), (s(61), 2)] {
@@ -166,6 +201,21 @@ fn a_state_older_than_what_was_sent_begins_a_new_session_and_all_of_it_is_in_dou
         (5, Outcome::Acknowledged),
     ]);
     assert_eq!(script.far().came(), ["a", "b", "d", "c", "new"]);
+}
+
+#[test]
+fn or_all_of_it_is_sent_again_if_that_is_configured() {
+    let (mut script, state) = full();
+    let mut config = script.link.config().clone();
+    config.delivery.in_doubt = InDoubt::Resend;
+    script.server.answers = true;
+    script.until(3_000);
+    script.close(1, None);
+    script.until(6_000);
+    script.stored = harness::Snapshot { state, ..harness::Snapshot::default() };
+    script.kill(&config, 9);
+    script.until(30_000);
+    assert_eq!(script.far().came(), ["a", "b", "d", "c", "d", "b", "a", "c"]);
 }
 
 #[test]

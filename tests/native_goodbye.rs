@@ -142,3 +142,22 @@ fn a_stop_that_lingers_waits_for_acknowledgements() {
     script.settles(&[(1, Outcome::Acknowledged), (2, Outcome::Acknowledged), (3, Outcome::Acknowledged)]);
     script.sees("close", "1120 close 1 1000");
 }
+
+#[test]
+fn a_server_that_breaks_the_websocket_protocol_is_told_in_a_goodbye_whatever_is_in_flight() {
+    let mut script = Script::native(|_| {});
+    script.server.answers = false;
+    script.send("a");
+    script.event(1, Event::Violation(1002));
+    script.sees("flush close abandon", "1000 flush 1\n 1000 flush 1\n 1000 close 1 1002");
+    assert_eq!(script.report().counts.protocol_violations.get(), 1);
+}
+
+#[test]
+fn a_bare_close_of_a_session_that_another_has_takes_it_back_from_nobody() {
+    let mut script = Script::native(|_| {});
+    script.close(1, Some(code::SUPERSEDED));
+    script.until(60_000);
+    assert_eq!(script.far().hellos.last().unwrap().token, b"");
+    assert_eq!(script.status(), Status::Connected);
+}

@@ -7,7 +7,7 @@ use core::time::Duration;
 use everlink::delivery::InDoubt;
 use everlink::link::{Cause, Event, State, Status};
 use everlink::outbox::{Kind, Message, Outcome, Priority};
-use everlink::wire::native::{Envelope, Welcome, code};
+use everlink::wire::native::{Envelope, Goodbye, Welcome, code};
 use harness::far::{bytes, text};
 use harness::{Door, Script, closed, s};
 
@@ -22,6 +22,7 @@ fn swallowed(change: impl FnOnce(&mut everlink::link::Config)) -> Script {
     script
 }
 
+// pain 10
 #[test]
 fn what_was_in_flight_when_the_socket_died_is_sent_again_in_order() {
     let mut script = swallowed(|_| {});
@@ -113,6 +114,7 @@ fn priorities_and_cancelling_work_until_a_message_is_numbered() {
     assert_eq!(script.far().came(), ["a", "b", "e", "d"]);
 }
 
+// pain 10
 #[test]
 fn a_session_that_the_server_does_not_know_leaves_messages_in_doubt() {
     let mut script = swallowed(|_| {});
@@ -218,6 +220,21 @@ fn what_was_too_large_for_the_server_after_all_is_settled_and_the_others_arrive(
     script.until(5_000);
     assert_eq!(script.far().came(), ["small", "last"]);
     script.settles(&[(2, Outcome::TooLarge), (1, Outcome::Acknowledged), (3, Outcome::Acknowledged)]);
+}
+
+#[test]
+fn a_goodbye_that_says_too_large_settles_the_largest_as_well() {
+    let mut script = Script::native(|_| {});
+    script.server.answers = false;
+    script.send("small");
+    script.send("larger than anything that the server takes");
+    let goodbye = Goodbye { code: code::TOO_LARGE, retry_after: 0, attempt: 0, reason: "" };
+    script.event(1, Event::Frame { kind: Kind::Binary, data: &bytes(&[Envelope::Goodbye(goodbye)]) });
+    script.lose_what_is_held();
+    script.server.heal();
+    script.until(5_000);
+    assert_eq!(script.far().came(), ["small"]);
+    script.settles(&[(2, Outcome::TooLarge), (1, Outcome::Acknowledged)]);
 }
 
 #[test]

@@ -203,3 +203,32 @@ fn online_said_twice_is_a_new_network_and_probes_again() {
     script.sees("ping", "1000 ping 1 nonce 2\n 2000 ping 1 nonce 3");
     assert_eq!(script.report().uptime, Some(Duration::from_millis(2_900)));
 }
+
+#[test]
+fn a_page_that_is_looked_at_asks_nothing_of_a_network_that_is_off() {
+    let mut script = Script::connected(|_| {});
+    script.input(Input::Offline);
+    script.input(Input::Visible);
+    script.until(20_000);
+    script.sees("ping abandon", "");
+}
+
+#[test]
+fn a_page_that_was_in_sight_all_the_time_brings_no_attempt_forward() {
+    let mut script = Script::connected(|_| {});
+    script.close(1, None);
+    script.input(Input::Visible);
+    script.sees("retry", "1000 retry 1 at 2000: connection dropped");
+}
+
+#[test]
+fn hope_brings_an_attempt_forward_and_never_puts_it_off() {
+    let mut script = Script::connected(|config| {
+        config.backoff.base = ms(2);
+        config.backoff.online_jitter = Duration::from_secs(60);
+    });
+    script.close(1, None);
+    script.input(Input::Online);
+    script.until(1_002);
+    script.sees("open", "1002 open 2 attempt 1");
+}

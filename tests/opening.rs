@@ -3,7 +3,7 @@
 mod harness;
 
 use everlink::link::{Cause, Event, Failure, Input, State, Status, Wake};
-use harness::{Door, Script, at, s};
+use harness::{Door, Script, at, ms, s};
 
 #[test]
 fn the_first_attempt_is_made_at_once() {
@@ -223,4 +223,14 @@ fn events_of_sockets_that_were_never_asked_for_are_counted() {
     }
     script.sees("", "");
     assert_eq!(script.report().counts.stale_inputs.get(), 3);
+}
+
+#[test]
+fn the_wall_clock_goes_on_from_what_was_told() {
+    let mut script = Script::new(|_| {});
+    assert_eq!(script.link.wall_clock(at(5)), None);
+    script.until(2_000);
+    script.input(Input::WallClock(s(1_000_000)));
+    assert_eq!(script.link.wall_clock(at(2_500)), Some(ms(1_000_000_500)));
+    assert_eq!(script.link.wall_clock(at(1_000)), Some(s(1_000_000)), "it does not run backwards");
 }

@@ -562,6 +562,19 @@ fn release_gives_every_slot_back() {
 }
 
 #[test]
+fn what_may_have_arrived_in_an_earlier_session_is_never_reported_as_never_sent() {
+    let mut bench = Bench::new();
+    bench.push_all(&["a", "long", "c"]);
+    while bench.outbox.prepare(&mut bench.arena) {}
+    bench.outbox.resend(&mut bench.arena);
+    while bench.outbox.prepare(&mut bench.arena) {}
+    bench.outbox.discard_largest_in_flight(&mut bench.arena);
+    bench.outbox.resend(&mut bench.arena);
+    bench.outbox.stop(&mut bench.arena);
+    assert_eq!(bench.settlements(), [(2, InDoubt), (1, InDoubt), (3, InDoubt)]);
+}
+
+#[test]
 fn a_payload_is_dropped_when_its_message_is_settled() {
     let mut arena = Arena::with_capacity(1);
     let (mut outbox, config) = (Outbox::new(0), Config::default());

@@ -44,6 +44,7 @@ fn any_op(usual: Config) -> impl Strategy<Value = Op> {
         1 => Just(Op::DiscardFront),
         8 => (0..60_u64).prop_map(|total| Op::Written { total }),
         5 => Just(Op::Requeue),
+        3 => Just(Op::Resend),
         2 => Just(Op::Discard),
         8 => any::<usize>().prop_map(|pick| Op::Cancel { pick }),
         5 => Just(Op::Expire),

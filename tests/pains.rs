@@ -34,6 +34,6 @@ fn each_pain_has_a_test_that_bears_its_number() {
             assert!(bears(&source, test, pain), "{file}::{test} does not bear the number {pain}");
             count += 1;
         }
-        assert!(count > 0 || row.ends_with("| not yet |"), "no test for pain {pain}");
+        assert!(count > 0, "no test for pain {pain}");
     }
 }

@@ -244,6 +244,7 @@ fn an_address_that_changes_is_a_take_over() {
     assert!(sim.server().server.sessions.counts().resumed >= 1);
 }
 
+// pain 10
 #[test]
 fn connections_that_are_cut_again_and_again_lose_nothing() {
     let cuts: Vec<_> = (0..20).map(|cut| (3_000 + 2_500 * cut + cut % 7, Change::Cut)).collect();

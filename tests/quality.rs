@@ -137,6 +137,23 @@ fn the_default_is_fine_and_each_fault_names_its_field() {
     }
 }
 
+#[test]
+fn jitter_counts_by_its_percentage_to_the_microsecond() {
+    for (border, quality) in [(226, Quality::Excellent), (225, Quality::Good)] {
+        let excellent = Duration::from_micros(border);
+        let config = Config { excellent, jitter_percent: 50, hysteresis_percent: 0, ..Config::default() };
+        let mut monitor = Monitor::new();
+        monitor.sample(&config, Duration::ZERO);
+        monitor.sample(&config, Duration::from_micros(600));
+        // 150 and half of 150.
+        assert_eq!(
+            (monitor.latency(), monitor.jitter()),
+            (Some(Duration::from_micros(150)), Duration::from_micros(150))
+        );
+        assert_eq!(monitor.quality(), quality, "border {border}");
+    }
+}
+
 proptest! {
     #[test]
     fn a_constant_latency_is_classed_as_usual(

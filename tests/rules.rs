@@ -9,7 +9,7 @@ use everlink::link::{Event, Input, Link, State};
 use everlink::outbox::{Kind, Message};
 use everlink::time::Instant;
 use harness::books::Books;
-use harness::random::{configs, histories, native_configs, native_histories};
+use harness::random::{configs, histories, native_configs, native_histories, talking_histories};
 use harness::{Door, Script, at, epoch, ms};
 use law::proptest_config;
 use proptest::prelude::*;
@@ -40,6 +40,18 @@ proptest! {
     #[test]
     fn no_history_on_the_native_wire_breaks_a_rule(
         config in native_configs(), seed: u64, history in native_histories(80)
+    ) {
+        let mut books = books(config, seed);
+        for step in &history {
+            books.apply(step);
+        }
+        books.wind_up();
+    }
+
+    /// The same of a link that keeps a dialogue: and each request that was accepted ends exactly once, whatever a server says.
+    #[test]
+    fn no_history_of_a_dialogue_breaks_a_rule(
+        config in native_configs(), seed: u64, history in talking_histories(30)
     ) {
         let mut books = books(config, seed);
         for step in &history {

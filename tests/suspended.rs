@@ -142,3 +142,23 @@ fn a_second_socket_is_no_reason_to_forget_the_first_after_a_suspension() {
     assert_eq!(script.status(), Status::Connected);
     assert_eq!(script.report().counts.disconnects.get(), 0);
 }
+
+#[test]
+fn a_tick_is_late_when_it_is_later_than_the_limit() {
+    for (late, suspensions) in [(0, 0), (1, 1)] {
+        let mut script = Script::connected(|_| {});
+        // The ping is due at 15140, and five seconds are no suspension.
+        script.frozen_until(20_140 + late);
+        assert_eq!(script.report().counts.suspensions.get(), suspensions);
+    }
+}
+
+#[test]
+fn a_process_that_is_always_late_does_not_keep_a_dead_link_alive() {
+    let mut script = Script::connected(|_| {});
+    script.server.black_hole();
+    for millis in [30_000, 60_000, 90_000] {
+        script.frozen_until(millis);
+    }
+    script.sees("abandon", "90000 abandon 1");
+}

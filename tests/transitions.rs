@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use everlink::link::{Action, Close, Config, Epoch, Event, Failure, Input, Link, Next, State, Status};
 use everlink::outbox::{Kind, Message};
 use everlink::time::Instant;
+use everlink::wire::Wire;
+use everlink::wire::native::{Announced, Envelope, Goodbye, Token, VERSION, Welcome};
 
 /// A link in some state, and the way there.
 struct Bed {
@@ -18,12 +20,24 @@ struct Bed {
     nonce: u32,
     /// Whether the server still answers pings.
     answering: bool,
+    native: bool,
+}
+
+/// Which wire the link speaks.
+#[derive(Clone, Copy)]
+enum Speaks {
+    Raw,
+    Native,
 }
 
 impl Bed {
-    fn new() -> Bed {
+    fn new(speaks: Speaks) -> Bed {
         let mut config = Config::default();
         config.backoff.attempts = Some(3);
+        let native = matches!(speaks, Speaks::Native);
+        if native {
+            config.wire = Wire::Native(Default::default());
+        }
         let link = Link::new(config, 1).unwrap();
         Bed {
             link,
@@ -31,6 +45,7 @@ impl Bed {
             epoch: Epoch::new(u32::MAX).unwrap(),
             nonce: 0,
             answering: false,
+            native,
         }
     }
 
@@ -38,14 +53,54 @@ impl Bed {
         self.link.handle(self.now, input).for_each(drop);
         while let Next::Do(action) = self.link.poll() {
             match action {
-                Action::Open { epoch, .. } => self.epoch = epoch,
+                // A second socket beside a suspect one is not what the inputs are about.
+                Action::Open { epoch, .. } if matches!(self.link.state(), State::Opening { .. }) => {
+                    self.epoch = epoch;
+                }
                 Action::Ping { nonce, .. } => self.nonce = nonce,
                 Action::Flush { epoch } => while self.link.pull(epoch).is_some() {},
                 _ => {}
             }
         }
         if std::mem::take(&mut self.answering) {
+            self.answer();
+        }
+    }
+
+    /// The server answers the last ping.
+    fn answer(&mut self) {
+        if self.native {
+            self.say(Envelope::Pong { nonce: self.nonce });
+        } else {
             self.event(Event::Pong(&self.nonce.to_be_bytes()));
+        }
+    }
+
+    /// The server says this on the native wire.
+    fn say(&mut self, envelope: Envelope<'_>) {
+        let mut frame = vec![0; envelope.encoded_len()];
+        envelope.encode(&mut frame).unwrap();
+        self.event(Event::Frame { kind: Kind::Binary, data: &frame });
+    }
+
+    fn welcome(&mut self) {
+        self.say(Envelope::Welcome(Welcome {
+            version: VERSION,
+            resumed: false,
+            received: 0,
+            from: 0,
+            announced: Announced { envelope: 2000, window: 10, window_bytes: 10_000 },
+            session: 1,
+            token: Token::new(b"token"),
+        }));
+    }
+
+    /// The socket opens, and on the native wire is welcome.
+    fn open(&mut self) {
+        self.input(Input::Start);
+        self.event(Event::Opened);
+        if self.native {
+            self.welcome();
         }
     }
 
@@ -61,9 +116,8 @@ impl Bed {
     }
 
     fn connect(&mut self) {
-        self.input(Input::Start);
-        self.answering = true;
-        self.event(Event::Opened);
+        self.open();
+        self.answer();
         self.now = self.now + Duration::from_secs(6);
         self.event(Event::Received(1));
     }
@@ -86,10 +140,9 @@ const STATES: [Named; 10] = [
     }),
     ("Connected", Bed::connect),
     ("Slow", |bed| {
-        bed.input(Input::Start);
-        bed.event(Event::Opened);
+        bed.open();
         bed.now = bed.now + Duration::from_millis(800);
-        bed.event(Event::Pong(&bed.nonce.to_be_bytes()));
+        bed.answer();
     }),
     ("Suspect", |bed| {
         bed.connect();
@@ -100,6 +153,9 @@ const STATES: [Named; 10] = [
         bed.connect();
         bed.link.send(bed.now, Message::text(vec![b'x'; 9]), |_, _| ()).unwrap();
         bed.input(Input::Tick);
+        if bed.native {
+            bed.say(Envelope::Ack { received: 1 });
+        }
         for _ in 0..3 {
             bed.now = bed.now + Duration::from_secs(1);
             bed.event(Event::Received(1));
@@ -114,6 +170,47 @@ const STATES: [Named; 10] = [
         bed.event(Event::Failed(Failure::Http { status: 401, retry_after: None }));
     }),
 ];
+
+/// What else there is on the native wire.
+const NATIVE_STATES: [Named; 2] = [
+    ("Opening, hello said", |bed| {
+        bed.input(Input::Start);
+        bed.event(Event::Opened);
+    }),
+    ("Unacknowledged", |bed| {
+        bed.connect();
+        bed.link.send(bed.now, Message::text(vec![b'x'; 9]), |_, _| ()).unwrap();
+        bed.input(Input::Tick);
+        bed.event(Event::Written(u64::MAX));
+        for _ in 0..10 {
+            if bed.link.state() == State::Connected {
+                bed.now = bed.now + Duration::from_secs(1);
+                bed.event(Event::Received(1));
+            }
+        }
+    }),
+];
+
+/// What a server can say there. (The session is always a new one.)
+const NATIVE_INPUTS: [Named; 3] = [
+    ("welcome", Bed::welcome),
+    ("acknowledgement", |bed| bed.say(Envelope::Ack { received: 1 })),
+    ("goodbye 1001", |bed| {
+        bed.say(Envelope::Goodbye(Goodbye { code: 1001, retry_after: 0, attempt: 0, reason: "" }));
+    }),
+];
+
+impl Speaks {
+    fn states(self) -> impl Iterator<Item = Named> {
+        let more = if matches!(self, Speaks::Native) { &NATIVE_STATES[..] } else { &[] };
+        STATES.iter().chain(more).copied()
+    }
+
+    fn inputs(self) -> impl Iterator<Item = Named> {
+        let more = if matches!(self, Speaks::Native) { &NATIVE_INPUTS[..] } else { &[] };
+        INPUTS.iter().chain(more).copied()
+    }
+}
 
 /// Every input that can change a state, with the words that the diagram uses for it.
 const INPUTS: [Named; 20] = [
@@ -135,7 +232,7 @@ const INPUTS: [Named; 20] = [
         bed.now = bed.now + Duration::from_millis(700);
         bed.input(Input::Visible);
         bed.now = bed.now + Duration::from_millis(900);
-        bed.event(Event::Pong(&bed.nonce.to_be_bytes()));
+        bed.answer();
     }),
     ("opened", |bed| bed.event(Event::Opened)),
     ("open failed", |bed| bed.event(Event::Failed(Failure::Connect))),
@@ -149,8 +246,11 @@ const INPUTS: [Named; 20] = [
         bed.event(Event::Closed(Close { code: Some(1008), clean: true, ..Close::default() }));
     }),
     ("violation", |bed| bed.event(Event::Violation(1002))),
-    ("message", |bed| bed.event(Event::Frame { kind: Kind::Text, data: b"hi" })),
-    ("pong", |bed| bed.event(Event::Pong(&bed.nonce.to_be_bytes()))),
+    ("message", |bed| match bed.native {
+        true => bed.say(Envelope::Message { kind: Kind::Text, data: b"hi" }),
+        false => bed.event(Event::Frame { kind: Kind::Text, data: b"hi" }),
+    }),
+    ("pong", Bed::answer),
     ("written", |bed| bed.event(Event::Written(u64::MAX))),
     ("online", |bed| bed.input(Input::Online)),
     ("offline", |bed| bed.input(Input::Offline)),
@@ -167,6 +267,7 @@ fn name(state: State) -> &'static str {
         State::Opening { .. } => "Opening",
         State::Connected => "Connected",
         State::Suspect { .. } => "Suspect",
+        State::Unacknowledged => "Unacknowledged",
         State::Stalled => "Stalled",
         State::Slow => "Slow",
         State::Failed { .. } => "Failed",
@@ -174,35 +275,35 @@ fn name(state: State) -> &'static str {
     }
 }
 
-fn in_state(reach: fn(&mut Bed)) -> Bed {
-    let mut bed = Bed::new();
+fn in_state(speaks: Speaks, reach: fn(&mut Bed)) -> Bed {
+    let mut bed = Bed::new(speaks);
     reach(&mut bed);
     bed
 }
 
 /// What each state becomes by each input.
-fn matrix() -> Vec<(&'static str, Vec<&'static str>)> {
-    let row = |(state, reach): &Named| {
-        let after = INPUTS.iter().map(|(_, input)| {
-            let mut bed = in_state(*reach);
+fn matrix(speaks: Speaks) -> Vec<(&'static str, Vec<&'static str>)> {
+    let row = |(state, reach): Named| {
+        let after = speaks.inputs().map(|(_, input)| {
+            let mut bed = in_state(speaks, reach);
             input(&mut bed);
             name(bed.link.state())
         });
-        (*state, after.collect())
+        (state, after.collect())
     };
-    STATES.iter().map(row).collect()
+    speaks.states().map(row).collect()
 }
 
-fn table() -> String {
+fn table(speaks: Speaks) -> String {
     let mut text = String::from("| input |");
-    STATES.iter().for_each(|(state, _)| write!(text, " {state} |").unwrap());
+    speaks.states().for_each(|(state, _)| write!(text, " {state} |").unwrap());
     text.push_str("\n| --- |");
-    STATES.iter().for_each(|_| text.push_str(" --- |"));
-    let matrix = matrix();
-    for (index, (input, _)) in INPUTS.iter().enumerate() {
+    speaks.states().for_each(|_| text.push_str(" --- |"));
+    let matrix = matrix(speaks);
+    for (index, (input, _)) in speaks.inputs().enumerate() {
         write!(text, "\n| **{input}** |").unwrap();
         for (state, after) in &matrix {
-            let same = *state == after[index] || state.starts_with("Offline") && after[index] == "Offline";
+            let same = state.split(',').next() == Some(after[index]);
             write!(text, " {} |", if same { "·" } else { after[index] }).unwrap();
         }
     }
@@ -213,24 +314,23 @@ fn table() -> String {
 /// The states that a picture shows: those that a user interface calls degraded are one.
 fn shown(state: &str) -> &str {
     match state {
-        "Suspect" | "Stalled" | "Slow" => "Degraded",
-        state if state.starts_with("Offline") => "Offline",
-        state => state,
+        "Suspect" | "Unacknowledged" | "Stalled" | "Slow" => "Degraded",
+        state => state.split(',').next().unwrap(),
     }
 }
 
-fn diagram() -> String {
+fn diagram(speaks: Speaks) -> String {
     let mut arrows: BTreeMap<(usize, usize), Vec<&str>> = BTreeMap::new();
     let order = ["Stopped", "Opening", "Waiting", "Connected", "Degraded", "Offline", "Failed"];
     let place = |state: &str| order.iter().position(|name| *name == shown(state)).unwrap();
-    for (state, after) in matrix() {
-        for ((input, _), after) in INPUTS.iter().zip(after) {
+    for (state, after) in matrix(speaks) {
+        for ((input, _), after) in speaks.inputs().zip(after) {
             let (from, to) = (place(state), place(after));
             // A stop leads to one state from anywhere: one arrow says so. And a socket that is open does not fail to open.
-            let opening = matches!(*input, "open failed" | "HTTP 401" | "bad certificate");
-            if from != to && *input != "stop" && (!opening || state == "Opening") {
+            let opening = matches!(input, "open failed" | "HTTP 401" | "bad certificate");
+            if from != to && input != "stop" && (!opening || state == "Opening") {
                 let words = arrows.entry((from, to)).or_default();
-                if !words.contains(input) {
+                if !words.contains(&input) {
                     words.push(input);
                 }
             }
@@ -260,30 +360,40 @@ fn stands(file: &str, mark: &str, wanted: &str) {
     }
 }
 
+const WIRES: [Speaks; 2] = [Speaks::Raw, Speaks::Native];
+
 #[test]
 fn every_state_of_the_matrix_is_reached() {
-    for (state, reach) in STATES {
-        let bed = in_state(reach);
-        assert!(state.starts_with(name(bed.link.state())), "{state}: {:?}", bed.link.state());
+    for speaks in WIRES {
+        for (state, reach) in speaks.states() {
+            let bed = in_state(speaks, reach);
+            assert!(state.starts_with(name(bed.link.state())), "{state}: {:?}", bed.link.state());
+        }
     }
 }
 
 #[test]
 fn a_stop_leads_to_stopped_from_everywhere() {
     let index = INPUTS.iter().position(|(input, _)| *input == "stop").unwrap();
-    assert!(matrix().iter().all(|(_, after)| after[index] == "Stopped"));
+    for speaks in WIRES {
+        assert!(matrix(speaks).iter().all(|(_, after)| after[index] == "Stopped"));
+    }
 }
 
 #[test]
 fn only_start_leaves_stopped() {
-    let (_, after) = matrix().remove(0);
-    let leaving: Vec<_> = INPUTS.iter().zip(after).filter(|(_, after)| *after != "Stopped").collect();
-    assert!(matches!(leaving[..], [(("start", _), "Opening")]));
+    for speaks in WIRES {
+        let (_, after) = matrix(speaks).remove(0);
+        let leaving: Vec<_> = speaks.inputs().zip(after).filter(|(_, after)| *after != "Stopped").collect();
+        assert!(matches!(leaving[..], [(("start", _), "Opening")]));
+    }
 }
 
 #[test]
 fn the_documents_show_the_matrix_as_it_is() {
-    stands("docs/transitions.md", "matrix", &table());
-    stands("docs/transitions.md", "diagram", &diagram());
-    stands("README.md", "diagram", &diagram());
+    stands("docs/transitions.md", "matrix", &table(Speaks::Raw));
+    stands("docs/transitions.md", "diagram", &diagram(Speaks::Raw));
+    stands("README.md", "diagram", &diagram(Speaks::Raw));
+    stands("docs/transitions.md", "native matrix", &table(Speaks::Native));
+    stands("docs/transitions.md", "native diagram", &diagram(Speaks::Native));
 }

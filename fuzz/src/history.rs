@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
 use everlink::backoff::Jitter;
+use everlink::delivery::InDoubt;
 use everlink::heartbeat::Mode;
 use everlink::link::{Candidate, Config, Failure};
 use everlink::outbox::{Kind, Policy, Priority};
@@ -12,6 +13,7 @@ use everlink::wire::raw::{self, Style};
 
 use crate::books::{Happening, Of, Step};
 use crate::pick;
+use crate::said::{Word, frame};
 
 /// A longer one finds nothing that a shorter one does not.
 const LONGEST: usize = 600;
@@ -81,6 +83,14 @@ impl Setup {
             pick(&[Jitter::None, Jitter::Equal, Jitter::Full, Jitter::Decorrelated], self.jitter);
         let attempts = u32::from(self.attempts % 12);
         config.backoff.attempts = (attempts > 0).then_some(attempts);
+        if self.bits & 8 != 0 {
+            config.wire = Wire::Native(Default::default());
+            config.delivery.window = 1 + u32::from(self.messages % 4);
+            config.delivery.window_bytes = 100;
+            config.delivery.ack_delay = Duration::from_millis(20 * u64::from(self.style % 3));
+            config.delivery.durable = self.bits & 16 != 0;
+            config.delivery.in_doubt = if self.bits & 32 != 0 { InDoubt::Resend } else { InDoubt::Settle };
+        }
         config
     }
 }
@@ -195,6 +205,18 @@ enum Move {
     Heartbeat(Span),
     /// Pulls what there is and says that it was written.
     Flush,
+    /// What a server says on the native wire.
+    Says(Which, Vec<Word>),
+    /// Waits for the next attempt, lets the socket open, takes the hello and says this.
+    Greet(Span, Vec<Word>),
+    /// From now on the disk works, or does not answer.
+    Disk(bool),
+    /// It answers: the state is stored, or could not be.
+    Stored(bool),
+    /// The application's credentials change.
+    Credentials(bool),
+    /// The process ends in good order, and goes on with its state.
+    Restart,
 }
 
 impl Move {
@@ -254,6 +276,16 @@ impl Move {
                 steps.extend([Step::Drain, Step::Pull(Of::Newest, 20)]);
                 newest(Happening::Wrote(200))
             }
+            Move::Says(of, words) => at(of, Happening::Frame(Kind::Binary, frame(&words))),
+            Move::Greet(takes, words) => {
+                steps.extend([Step::Deadline, Step::Pass(takes.get()), newest(Happening::Opened)]);
+                steps.extend([Step::Drain, Step::Pull(Of::Newest, 3)]);
+                newest(Happening::Frame(Kind::Binary, frame(&words)))
+            }
+            Move::Disk(works) => Step::Disk(works),
+            Move::Stored(well) => Step::Stored(well),
+            Move::Credentials(some) => Step::Credentials(some),
+            Move::Restart => Step::Restart,
         };
         steps.push(last);
     }

@@ -22,6 +22,7 @@ mod native;
 mod outbox;
 mod peer_ops;
 mod restore;
+mod said;
 mod serial;
 pub mod sessions;
 mod trace;

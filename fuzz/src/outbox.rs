@@ -50,6 +50,7 @@ enum Turn {
     Doubt,
     Drain,
     Wait(u8),
+    Resend,
 }
 
 fn op(turn: Turn, usual: &Config) -> Op {
@@ -80,6 +81,7 @@ fn op(turn: Turn, usual: &Config) -> Op {
         Turn::DiscardFront => Op::DiscardFront,
         Turn::Written(total) => Op::Written { total: u64::from(total) },
         Turn::Requeue => Op::Requeue,
+        Turn::Resend => Op::Resend,
         Turn::Discard => Op::Discard,
         Turn::Cancel(pick) => Op::Cancel { pick: usize::from(pick) },
         Turn::Expire => Op::Expire,

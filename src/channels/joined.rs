@@ -27,6 +27,19 @@ pub struct Joined<S> {
     len: u32,
 }
 
+#[cfg(feature = "alloc")]
+impl Joined<alloc::boxed::Box<[u32]>> {
+    /// Makes room for one more, if there may be more and there is none: twice as many slots as before, at most `most`.
+    pub fn grow(&mut self, most: u32) {
+        let slots = self.slots.len();
+        if self.len as usize == slots && slots < most as usize {
+            let grown = slots.saturating_mul(2).max(4).min(most as usize);
+            let old = self.slots.iter().copied();
+            self.slots = old.chain(core::iter::repeat(0)).take(grown).collect();
+        }
+    }
+}
+
 impl<S: AsRef<[u32]> + AsMut<[u32]>> Joined<S> {
     /// None, in these slots: an array, a slice, a box or a vector.
     #[must_use]

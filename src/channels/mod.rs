@@ -42,8 +42,10 @@ pub use slot::Slot;
 
 use core::fmt;
 use core::num::NonZeroU32;
+use core::time::Duration;
 
 use crate::outbox::{MessageId, Outcome};
+use crate::time::Instant;
 use slot::{By, Entry, Given, Table};
 
 /// The channel on which a server speaks to each of its clients, without a subscription.
@@ -54,6 +56,30 @@ pub const SYSTEM: &str = "system";
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct SubscriptionId(NonZeroU32);
+
+impl SubscriptionId {
+    /// The highest number.
+    pub const MAX: u32 = u32::MAX >> 2;
+
+    /// Its number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+
+    /// Of the order with this id; `None` for a publish, and for an order to leave.
+    #[must_use]
+    pub const fn of_order(order: u32) -> Option<SubscriptionId> {
+        match NonZeroU32::new(order >> 2) {
+            Some(number) if order & 3 == SUBSCRIBE => Some(SubscriptionId(number)),
+            Some(_) | None => None,
+        }
+    }
+}
+
+/// The lowest bits of the ids of orders. Those of publishes are even.
+const SUBSCRIBE: u32 = 1;
+const UNSUBSCRIBE: u32 = 3;
 
 impl fmt::Display for SubscriptionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -77,8 +103,8 @@ pub enum State {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Order<'a> {
-    /// For the envelope. It is odd: whoever gives ids to publishes that are to be confirmed gives them even ones, so that a
-    /// confirmation shows by its id what it is of.
+    /// For the envelope: four times the number of the subscription, and 1 to subscribe, 3 to leave. So a confirmation shows by its
+    /// id what it is of, if whoever gives ids to publishes gives them even ones.
     pub id: u32,
     /// What to do.
     pub action: Action<'a>,
@@ -194,17 +220,18 @@ pub struct Channels<N, S> {
     subscriptions: u32,
     /// How many orders are to be given.
     orders: u32,
-    /// The id of the order that was given last.
-    order: u32,
+    /// Not above the first time at which an order is to be given again.
+    deadline: Option<Instant>,
     strays: u64,
 }
 
 #[cfg(feature = "alloc")]
 impl<N: AsRef<str>> Channels<N, alloc::boxed::Box<[Slot<N>]>> {
-    /// With so many slots on the heap.
+    /// With so many slots on the heap; `start` as in [`starting_at`](Channels::starting_at).
     #[must_use]
-    pub fn with_capacity(capacity: u32) -> Self {
-        Channels::new(core::iter::repeat_with(|| Slot::EMPTY).take(capacity as usize).collect())
+    pub fn with_capacity(capacity: u32, start: u32) -> Self {
+        let slots = core::iter::repeat_with(|| Slot::EMPTY);
+        Channels::starting_at(slots.take(capacity.min(SubscriptionId::MAX) as usize).collect(), start)
     }
 }
 
@@ -214,7 +241,15 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
     /// A channel that was left keeps its slot until the other end has confirmed that.
     #[must_use]
     pub fn new(slots: S) -> Channels<N, S> {
-        Channels { table: Table::new(slots), subscriptions: 0, orders: 0, order: u32::MAX, strays: 0 }
+        Channels::starting_at(slots, 0)
+    }
+
+    /// As [`new`](Channels::new), with ids that begin soon behind `start`. A process that was restarted and goes on with its old
+    /// session gives another number than before: confirmations of forgotten orders may still come, and must not be taken for
+    /// those of new ones.
+    #[must_use]
+    pub fn starting_at(slots: S, start: u32) -> Channels<N, S> {
+        Channels { table: Table::new(slots, start), subscriptions: 0, orders: 0, deadline: None, strays: 0 }
     }
 
     /// The application wants what is published on a channel. It is pending; [`Confirmed`] tells what came of it.
@@ -286,6 +321,19 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         &mut self,
         send: impl FnOnce(Order<'_>) -> Result<Option<MessageId>, E>,
     ) -> Result<bool, E> {
+        self.give_until(None, send)
+    }
+
+    /// As [`give`](Channels::give); if the order is not confirmed by then, it is [given again](Channels::expire): whoever serves it
+    /// may have had no room to say so. Giving it twice does no harm.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn give_until<E>(
+        &mut self,
+        due: Option<Instant>,
+        send: impl FnOnce(Order<'_>) -> Result<Option<MessageId>, E>,
+    ) -> Result<bool, E> {
         if self.orders == 0 {
             return Ok(false);
         }
@@ -293,15 +341,50 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         let Some((index, entry)) = first.and_then(|index| Some((index, self.table.entry(index)?))) else {
             return Ok(false);
         };
-        let (name, id) = (entry.name.as_ref(), self.order.wrapping_add(2));
-        let action = if entry.wanted { Action::Subscribe(name) } else { Action::Unsubscribe(name) };
+        let name = entry.name.as_ref();
+        let (action, kind) = match entry.wanted {
+            true => (Action::Subscribe(name), SUBSCRIBE),
+            false => (Action::Unsubscribe(name), UNSUBSCRIBE),
+        };
+        let id = self.id(index).map_or(0, SubscriptionId::get) << 2 | kind;
         let message = send(Order { id, action })?;
-        self.order = id;
         self.change(index, |entry| {
             entry.given = if entry.wanted { Given::Subscribe } else { Given::Unsubscribe };
-            (entry.order, entry.message) = (id, message);
+            (entry.order, entry.message, entry.due) = (id, message, due);
         });
+        self.deadline = self.deadline.into_iter().chain(due).min();
         Ok(true)
+    }
+
+    /// Orders that left and should have been confirmed by `now` are to be given again; those that have not left have `more` time.
+    pub fn expire(&mut self, now: Instant, more: Duration) {
+        if self.deadline.is_none_or(|at| now < at) {
+            return;
+        }
+        self.deadline = None;
+        for index in 0..self.table.capacity() {
+            self.change(index, |entry| {
+                if entry.given == Given::Nothing {
+                    entry.due = None;
+                } else if entry.due.is_some_and(|due| due <= now) {
+                    if entry.message.is_some() {
+                        entry.due = Some(now + more);
+                    } else {
+                        // It may have been done, and only the confirmation got lost.
+                        entry.known |= entry.given == Given::Subscribe;
+                        (entry.given, entry.due) = (Given::Nothing, None);
+                    }
+                }
+            });
+            let due = self.table.entry(index).and_then(|entry| entry.due);
+            self.deadline = self.deadline.into_iter().chain(due).min();
+        }
+    }
+
+    /// When to call [`expire`](Channels::expire). It may be early; then there is nothing to do.
+    #[must_use]
+    pub const fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
     }
 
     /// The outbox has settled a message. True if it was that of an order. If it never left, the order is to be given again.
@@ -326,7 +409,8 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
             self.strays = self.strays.saturating_add(1);
             return None;
         };
-        let (joins, gap, id) = (entry.given == Given::Subscribe, entry.gap, self.wanted(index));
+        let (joins, gap) = (entry.given == Given::Subscribe, entry.gap);
+        let id = self.wanted(index).filter(|id| SubscriptionId::of_order(order) == Some(*id));
         let joined = joins && code == 0;
         let number = if joined { number } else { 0 };
         // What it calls by this number now, it called another one by before.
@@ -336,12 +420,13 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         self.table.call(index, number);
         self.change(index, |entry| {
             (entry.given, entry.message, entry.known) = (Given::Nothing, None, joined);
-            entry.wanted &= joined || !joins;
-            entry.confirmed = entry.wanted && joined;
-            entry.gap &= !joined;
+            // One that was made meanwhile has its own order still to come.
+            entry.wanted &= joined || id.is_none();
+            entry.confirmed = id.is_some() && joined;
+            entry.gap &= id.is_none();
         });
         self.tidy(index);
-        let id = id.filter(|_| joins)?;
+        let id = id?;
         if joined {
             return Some(Confirmed::Subscribed { id, gap });
         }
@@ -392,6 +477,18 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         }
         self.strays = self.strays.saturating_add(1);
         Receiver::Nobody
+    }
+
+    /// The subscription to the channel of this name, if there is one.
+    #[must_use]
+    pub fn of_name(&self, name: &str) -> Option<SubscriptionId> {
+        self.wanted(self.table.find(By::Name(name))?)
+    }
+
+    /// The subscription to the channel that the other end calls by this number, if there is one.
+    #[must_use]
+    pub fn of_number(&self, number: u32) -> Option<SubscriptionId> {
+        self.wanted(self.table.find(By::Number(number)).filter(|_| number != 0)?)
     }
 
     /// How a subscription stands; `None` if there is no such one (any more).

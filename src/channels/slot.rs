@@ -3,7 +3,9 @@
 use core::marker::PhantomData;
 use core::num::NonZeroU32;
 
+use super::SubscriptionId;
 use crate::outbox::{Key, MessageId};
+use crate::time::Instant;
 
 /// No slot.
 const NIL: u32 = u32::MAX;
@@ -31,6 +33,8 @@ pub(super) struct Entry<N> {
     pub(super) order: u32,
     /// The order's message, as long as the outbox has it.
     pub(super) message: Option<MessageId>,
+    /// When it is given again if it was not confirmed; `None` for never.
+    pub(super) due: Option<Instant>,
     /// By which number the other end calls it in this session; 0 if by none.
     pub(super) number: u32,
     /// Whether it was confirmed in a session that is gone, so that something may have been missed.
@@ -48,6 +52,7 @@ impl<N> Entry<N> {
             given: Given::Nothing,
             order: 0,
             message: None,
+            due: None,
             number: 0,
             gap: false,
         }
@@ -78,7 +83,7 @@ impl Hook {
     const NONE: Hook = Hook { bucket: NIL, chain: NIL };
 }
 
-/// Room for one subscription: 72 bytes and the name.
+/// Room for one subscription: 80 bytes and the name.
 #[derive(Clone, Debug)]
 pub struct Slot<N> {
     /// Of the subscription in it, or of the last one.
@@ -126,17 +131,22 @@ impl By<'_> {
 #[derive(Clone, Debug)]
 pub(super) struct Table<N, S> {
     slots: S,
+    /// A multiple of the capacity, that no id is below.
+    base: u32,
     name: PhantomData<N>,
 }
 
 impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Table<N, S> {
-    pub(super) fn new(mut slots: S) -> Table<N, S> {
+    pub(super) fn new(mut slots: S, start: u32) -> Table<N, S> {
         slots.as_mut().fill_with(|| Slot::EMPTY);
-        Table { slots, name: PhantomData }
+        let mut table = Table { slots, base: 0, name: PhantomData };
+        let start = start.min(SubscriptionId::MAX.saturating_sub(table.capacity()));
+        table.base = start.saturating_sub(start.checked_rem(table.capacity()).unwrap_or(0));
+        table
     }
 
     pub(super) fn capacity(&self) -> u32 {
-        u32::try_from(self.slots.as_ref().len()).unwrap_or(u32::MAX).min(NIL - 1)
+        u32::try_from(self.slots.as_ref().len()).unwrap_or(u32::MAX).min(SubscriptionId::MAX)
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Slot<N>)> {
@@ -190,8 +200,8 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Table<N, S> {
     pub(super) fn rename(&mut self, index: u32) -> NonZeroU32 {
         let capacity = self.capacity();
         let last = self.slot(index).and_then(|slot| slot.id);
-        let next = last.and_then(|id| id.checked_add(capacity));
-        let id = next.unwrap_or(NonZeroU32::MIN.saturating_add(index));
+        let next = last.and_then(|id| id.checked_add(capacity)).filter(|id| id.get() <= SubscriptionId::MAX);
+        let id = next.unwrap_or(NonZeroU32::MIN.saturating_add(self.base.saturating_add(index)));
         if let Some(slot) = self.slot_mut(index) {
             slot.id = Some(id);
         }

@@ -4,6 +4,7 @@ use super::input::Epoch;
 use super::state::{Cause, Status};
 use crate::outbox::Settlement;
 use crate::quality::Quality;
+use crate::requests::Ended;
 use crate::time::Instant;
 
 /// The answer of [`poll`](super::Link::poll): either something to do now, or how long to sleep. It is one answer, so no
@@ -100,6 +101,8 @@ pub enum Action {
     },
     /// A message came to its end.
     Settled(Settlement),
+    /// A request, or a publish that was to be confirmed, came to its end without an answer.
+    Ended(Ended),
 }
 
 /// How a socket is to be opened.

@@ -6,7 +6,7 @@ use super::policy;
 use crate::error::ConfigError;
 use crate::time::micros;
 use crate::wire::Wire;
-use crate::{backoff, delivery, heartbeat, outbox, quality};
+use crate::{backoff, channels, delivery, heartbeat, outbox, quality, requests};
 
 /// The configuration of a link. Every number that it goes by is here, in the part that it concerns.
 ///
@@ -54,6 +54,10 @@ pub struct Config {
     pub outbox: outbox::Config,
     /// On a wire that acknowledges: how much may be in flight, and how soon it is acknowledged.
     pub delivery: delivery::Config,
+    /// Where a dialogue is kept: how long requests wait for answers, and how many may.
+    pub requests: requests::Config,
+    /// Where a dialogue is kept: how many channels may be subscribed to, with how long names.
+    pub channels: channels::Config,
     /// How good the link is.
     pub quality: quality::Config,
 }
@@ -85,6 +89,8 @@ impl Default for Config {
             retry: policy::Config::default(),
             outbox: outbox::Config::default(),
             delivery: delivery::Config::default(),
+            requests: requests::Config::default(),
+            channels: channels::Config::default(),
             quality: quality::Config::default(),
         }
     }
@@ -111,6 +117,8 @@ impl Config {
             "delivery.durable",
             "needs a wire that can resume",
         )?;
+        self.requests.check()?;
+        self.channels.check()?;
         self.quality.check()
     }
 

@@ -263,7 +263,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.drop_candidate();
             self.core.phase = Phase::Stopped;
             self.end_session();
-            self.core.session.outbox.stop(self.arena);
+            self.stop_messages();
             return;
         }
         if self.is_native() {

@@ -10,6 +10,7 @@ use super::rest::Rest;
 use super::socket::{Closing, Farewell, Opening, Other, Phase, Socket, Waiting};
 use super::state::Cause;
 use super::{Core, Deliveries};
+use crate::dialogue::Desk;
 use crate::outbox::{Arena, Kind, Slots};
 use crate::time::Instant;
 use crate::wire::{Incoming, Wire};
@@ -22,6 +23,7 @@ pub(super) struct Machine<'a, P, S> {
     pub(super) config: &'a Config,
     pub(super) core: &'a mut Core,
     pub(super) arena: &'a mut Arena<P, S>,
+    pub(super) desk: &'a mut Desk<P>,
 }
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
@@ -138,7 +140,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.core.deadline(self.config, self.core.session.outbox.next_expiry(self.arena))
+        let dialogue = self.dialogue_deadline();
+        self.core.deadline(self.config, self.core.session.outbox.next_expiry(self.arena), dialogue)
     }
 
     // What the user wants.
@@ -158,8 +161,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn stop(&mut self, linger: Duration) {
         self.drop_candidate();
         match mem::replace(&mut self.core.phase, Phase::Stopped) {
-            Phase::Stopped => {}
-            Phase::Failed(_) | Phase::Waiting(_) => self.leave_session(),
+            // One that was restored has a session although it was never started; one that closes has one until it is closed.
+            Phase::Stopped if matches!(self.core.other, Other::Closing(Closing { last: true, .. })) => {}
+            Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => self.leave_session(),
             Phase::Opening(opening) => {
                 self.core.abandon_opening(&opening);
                 self.leave_session();
@@ -177,7 +181,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 self.part(&socket);
             }
         }
-        self.core.session.outbox.stop(self.arena);
+        self.stop_messages();
     }
 
     /// Lets the last socket go: properly if it is well; a dead one is not negotiated with.
@@ -194,7 +198,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 
     /// The user has stopped while there was no open socket.
     fn leave_session(&mut self) {
-        if self.is_native() {
+        let begun = !self.core.token.is_empty() || self.core.session.counts.in_flight() > 0;
+        if self.is_native() && begun {
             self.end_session();
         }
     }

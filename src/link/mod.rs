@@ -7,6 +7,7 @@
 mod action;
 mod candidate;
 mod config;
+mod dialogue;
 mod events;
 mod input;
 mod machine;
@@ -35,6 +36,7 @@ pub use state::{Cause, State, Status, Wake};
 
 use crate::backoff::Backoff;
 use crate::delivery::Durable;
+use crate::dialogue::{Desk, Dialogue};
 use crate::error::ConfigError;
 use crate::metrics::{Metrics, Queue, Report};
 use crate::outbox::{Arena, Message, MessageId, Outcome, Refused, RefusedReason, Settlement, Slots, Storage};
@@ -57,6 +59,7 @@ pub struct Link<P, S = Storage<P>> {
     core: Core,
     arena: Arena<P, S>,
     credentials: Option<Secret<P>>,
+    desk: Desk<P>,
 }
 
 /// All of a link that depends neither on its payload nor on where that is kept.
@@ -179,7 +182,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             told_quality: Quality::Unknown,
             rest: Rest::Unknown,
         };
-        Link { config, core, arena, credentials: None }
+        Link { config, core, arena, credentials: None, desk: Desk::NONE }
     }
 
     /// Handles something that happened at `now`, and gives what it carried for the application.
@@ -187,8 +190,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// Never fails. A `now` before that of the last call counts as the last one. Give inputs that are already there before
     /// a late [`Tick`](Input::Tick). Timers that are due at `now` fire, whatever the input is.
     pub fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
-        machine::Machine { config: &self.config, core: &mut self.core, arena: &mut self.arena }
-            .handle(now, input)
+        let Link { config, core, arena, desk, .. } = self;
+        machine::Machine { config, core, arena, desk }.handle(now, input)
     }
 
     /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
@@ -205,7 +208,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     }
 
     fn outputs(&mut self) -> Outputs<'_, P, S> {
-        Outputs { config: &self.config, core: &mut self.core, arena: &mut self.arena }
+        let Link { config, core, arena, desk, .. } = self;
+        Outputs { config, core, arena, desk }
     }
 
     #[inline(never)]
@@ -220,6 +224,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     fn look_after_routine(&mut self, until: Option<Instant>) -> Next {
         match self.outputs().next_of_routine() {
             Some(action) => Next::Do(action),
+            // What a dialogue had to say may be awaited by a time.
+            None if self.desk.is_open() => self.rest(self.earliest()),
             None => self.rest(until),
         }
     }
@@ -247,13 +253,15 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     }
 
     fn earliest(&self) -> Option<Instant> {
-        self.core.deadline(&self.config, self.core.session.outbox.next_expiry(&self.arena))
+        let dialogue = self.desk.get().and_then(Dialogue::next_deadline);
+        self.core.deadline(&self.config, self.core.session.outbox.next_expiry(&self.arena), dialogue)
     }
 
     /// When there will be something to do if nothing happens before, and why; pure.
     #[must_use]
     pub fn wake(&self) -> Option<(Instant, Wake)> {
-        self.core.wake(&self.config, self.core.session.outbox.next_expiry(&self.arena))
+        let dialogue = self.desk.get().and_then(Dialogue::next_deadline);
+        self.core.wake(&self.config, self.core.session.outbox.next_expiry(&self.arena), dialogue)
     }
 
     /// Accepts a message at `now` (the clock that the inputs carry), to be sent as soon as there is a connection.
@@ -274,12 +282,13 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         core.now = core.now.max(now);
         let refused = |reason, message| Err(Refused { reason, message });
         let payload = message.payload.as_ref();
-        let result = if message.tag != 0 && !self.config.wire.has_tag(message.tag) {
+        let tagged = message.tag != 0;
+        let result = if tagged && (self.desk.is_open() || !self.config.wire.has_tag(message.tag)) {
             refused(RefusedReason::Tag, message)
         } else if self.config.wire.classify(self.config.heartbeat.mode, payload) != Incoming::Message {
             refused(RefusedReason::Heartbeat, message)
         } else if let Ok(len) = u32::try_from(payload.len()) {
-            let metrics = &mut core.metrics;
+            let (metrics, desk) = (&mut core.metrics, &mut self.desk);
             core.session.outbox.push(
                 &mut self.arena,
                 &self.config.outbox,
@@ -288,7 +297,10 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
                 message,
                 |gone, payload| {
                     outputs::count(metrics, gone.outcome);
-                    displaced(gone, payload);
+                    match desk.get_mut().filter(|_| gone.id.is_own()) {
+                        Some(dialogue) => dialogue.settled(gone),
+                        None => displaced(gone, payload),
+                    }
                 },
             )
         } else {
@@ -322,6 +334,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     pub fn cancel(&mut self, id: MessageId) -> Option<P> {
         self.core.rest = Rest::Unknown;
         let payload = self.core.session.outbox.cancel(&mut self.arena, id)?;
+        if let Some(dialogue) = self.desk.get_mut() {
+            dialogue.settled(Settlement { id, outcome: Outcome::Cancelled });
+        }
         self.core.unstored = true;
         outputs::count(&mut self.core.metrics, Outcome::Cancelled);
         Some(payload)

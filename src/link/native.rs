@@ -60,7 +60,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         {
             socket.heartbeat.received(&config.heartbeat, self.core.now);
         }
-        let mut reading = Reading::new(data, limits, Role::Client);
+        let mut reading = Reading::new(data, limits, Role::Client, self.desk.is_open());
         let ack_at = self.core.ack_at();
         let mut quiet = true;
         loop {
@@ -77,6 +77,10 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             let step = reading.next(&cx, &mut core.session, attachment, self.arena);
             let Some(step) = step else { break };
             quiet = false;
+            if let Step::Spoken(envelope) = &step {
+                reading.mark(self.spoken(envelope));
+                continue;
+            }
             match self.step(epoch, &step) {
                 Flow::On => {}
                 Flow::Last => break,
@@ -117,6 +121,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 self.refuse(epoch, *code);
                 return Flow::Last;
             }
+            // It was looked at before.
+            Step::Spoken(_) => {}
             Step::Control(Envelope::Welcome(welcome)) => {
                 return if self.welcomed(epoch, welcome) { Flow::On } else { Flow::Refused };
             }
@@ -194,6 +200,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 core.session.discard_largest(self.arena, core.durable.as_mut());
             }
         } else {
+            self.dialogue_lost();
+            let core = &mut *self.core;
             let restored = core::mem::take(&mut core.restored);
             if restored > 0 && config.in_doubt == InDoubt::Settle {
                 core.session.outbox.doubt_queued(self.arena, restored);
@@ -202,6 +210,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             core.token.forget();
             core.metrics.counts.sessions += 1;
         }
+        self.dialogue_welcomed();
+        let core = &mut *self.core;
         core.too_large = false;
         core.token.replace(welcome.token);
         let attachment = Attachment::new(config, welcome.announced);
@@ -304,6 +314,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         let core = &mut *self.core;
         core.session.outbox.doubt(self.arena);
         if self.is_native() {
+            self.dialogue_lost();
             let core = &mut *self.core;
             core.session.counts.restart(core.durable.as_mut());
             core.session.counts.detach();

@@ -5,6 +5,7 @@ use core::time::Duration;
 use super::action::Next;
 use super::input::{Epoch, Input};
 use super::{Deliveries, Link};
+use crate::dialogue::Say;
 use crate::outbox::{Key, Kind, Message, MessageId, Priority, Slots};
 use crate::time::Instant;
 
@@ -37,6 +38,8 @@ pub enum Op<'a> {
     Pull(Epoch),
     /// [`Link::poll`].
     Poll,
+    /// What the application says in a dialogue: [`Link::request`], [`Link::subscribe`] and so on.
+    Say(Say<'a>),
     /// [`Link::set_credentials`], with how many bytes, if with any. What they are is secret, and means nothing to the link: a
     /// replay gives zeros, 8 KiB at most.
     Credentials(Option<u32>),
@@ -60,7 +63,7 @@ impl<'a> Op<'a> {
 
 impl<P, S> Link<P, S>
 where
-    P: AsRef<[u8]> + for<'a> From<&'a [u8]>,
+    P: AsRef<[u8]> + Clone + for<'a> From<&'a [u8]>,
     S: Slots<P>,
 {
     /// Applies an operation at `now`; gives what [`Op::Poll`] answered, and what an input delivered.
@@ -76,6 +79,7 @@ where
             Op::Pull(epoch) => {
                 let _ = self.pull(epoch);
             }
+            Op::Say(say) => self.say(now, say),
             Op::Poll => return (Some(self.poll()), None),
             Op::Credentials(len) => {
                 let blank = |len: u32| ZEROS.get(..len as usize).unwrap_or(&ZEROS);

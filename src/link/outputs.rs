@@ -7,6 +7,7 @@ use super::config::Config;
 use super::socket::{Candidacy, Farewell, Flush, Hello, Other, Phase, Socket};
 use super::state::{State, Wake};
 use super::{Core, Outcome};
+use crate::dialogue::Desk;
 use crate::metrics::Metrics;
 use crate::outbox::{Arena, Slots};
 use crate::quality::Quality;
@@ -18,11 +19,23 @@ pub(super) struct Outputs<'a, P, S> {
     pub(super) config: &'a Config,
     pub(super) core: &'a mut Core,
     pub(super) arena: &'a mut Arena<P, S>,
+    pub(super) desk: &'a mut Desk<P>,
 }
 
 impl<P, S: Slots<P>> Outputs<'_, P, S> {
     /// The next pending action, in the order of [`Action`]'s variants.
     pub(super) fn next(&mut self) -> Option<Action> {
+        loop {
+            self.tell();
+            let next = self.pending();
+            // What was settled may be a request that is to be asked again.
+            if next.is_some() || !self.tell() {
+                return next;
+            }
+        }
+    }
+
+    fn pending(&mut self) -> Option<Action> {
         let core = &mut *self.core;
         if core.is_changing()
             && let Some(action) = core
@@ -40,11 +53,18 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
             .or_else(|| self.core.retry())
             .or_else(|| self.core.quality_change())
             .or_else(|| self.settled())
+            .or_else(|| self.ended())
     }
 
     /// The next pending action, if there can be none but of these kinds.
     pub(super) fn next_of_routine(&mut self) -> Option<Action> {
-        self.flush().or_else(|| self.settled())
+        loop {
+            self.tell();
+            let next = self.flush().or_else(|| self.settled()).or_else(|| self.ended());
+            if next.is_some() || !self.tell() {
+                return next;
+            }
+        }
     }
 
     fn flush(&mut self) -> Option<Action> {
@@ -72,9 +92,13 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     }
 
     fn settled(&mut self) -> Option<Action> {
-        let settlement = self.core.session.outbox.next_settlement(self.arena)?;
-        count(&mut self.core.metrics, settlement.outcome);
-        Some(Action::Settled(settlement))
+        loop {
+            let settlement = self.core.session.outbox.next_settlement(self.arena)?;
+            count(&mut self.core.metrics, settlement.outcome);
+            if self.is_foreign(settlement) {
+                return Some(Action::Settled(settlement));
+            }
+        }
     }
 }
 
@@ -218,9 +242,16 @@ impl Core {
         once.saturating_mul(1 << self.impatience.min(5))
     }
 
-    /// The earliest timer, and what it is for. `expiry` is the outbox's.
-    pub(super) fn wake(&self, config: &Config, expiry: Option<Instant>) -> Option<(Instant, Wake)> {
-        let mut earliest = expiry.map(|at| (at, Wake::Expiry));
+    /// The earliest timer, and what it is for. `expiry` is the outbox's, `dialogue` that of requests.
+    pub(super) fn wake(
+        &self,
+        config: &Config,
+        expiry: Option<Instant>,
+        dialogue: Option<Instant>,
+    ) -> Option<(Instant, Wake)> {
+        let expiry = expiry.map(|at| (at, Wake::Expiry));
+        let dialogue = dialogue.map(|at| (at, Wake::Request));
+        let mut earliest = expiry.into_iter().chain(dialogue).min_by_key(|(at, _)| *at);
         self.timers(config, |at, why| {
             if earliest.is_none_or(|(other, _)| at < other) {
                 earliest = Some((at, why));
@@ -229,9 +260,14 @@ impl Core {
         earliest
     }
 
-    /// The earliest timer. `expiry` is the outbox's.
-    pub(super) fn deadline(&self, config: &Config, expiry: Option<Instant>) -> Option<Instant> {
-        let mut earliest = expiry;
+    /// The earliest timer. `expiry` is the outbox's, `dialogue` that of requests.
+    pub(super) fn deadline(
+        &self,
+        config: &Config,
+        expiry: Option<Instant>,
+        dialogue: Option<Instant>,
+    ) -> Option<Instant> {
+        let mut earliest = expiry.into_iter().chain(dialogue).min();
         self.timers(config, |at, _| earliest = Some(earliest.map_or(at, |other| other.min(at))));
         earliest
     }

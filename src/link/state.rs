@@ -177,4 +177,6 @@ pub enum Wake {
     Candidate,
     /// To settle messages that are too old.
     Expiry,
+    /// To end a request that got no answer, or to answer one for the application.
+    Request,
 }

@@ -10,6 +10,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     /// Fires every timer that is due, each once.
     pub(super) fn fire(&mut self) {
         let now = self.core.now;
+        self.fire_dialogue();
         self.core.session.outbox.expire(self.arena, now);
         match &self.core.other {
             Other::Closing(closing) if closing.give_up <= now => {
@@ -53,7 +54,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.drop_candidate();
             if let Some(socket) = self.take_socket() {
                 self.part(&socket);
-                self.core.session.outbox.stop(self.arena);
+                self.stop_messages();
             }
             return;
         }

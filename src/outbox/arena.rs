@@ -11,7 +11,7 @@ use crate::time::Instant;
 /// No slot. Every link is an index or this.
 pub(super) const NIL: u32 = u32::MAX;
 
-/// More bytes than are ever written.
+/// More bytes than are ever written: a wire on which messages can be in doubt and sent again does not count what is written.
 pub(super) const DOUBTFUL: u64 = u64::MAX;
 
 /// What became of the message in a slot.
@@ -34,8 +34,8 @@ pub struct Slot<P> {
     pub(super) key: Option<Key>,
     /// When it expires, if ever.
     pub(super) deadline: Option<Instant>,
-    /// In flight: which cumulative count of written bytes covers it. Queued: [`DOUBTFUL`] if it was sent before and may have
-    /// arrived.
+    /// [`DOUBTFUL`] if it was in flight in a session that ended, and may have arrived there; it stays so. Else, in flight: which
+    /// cumulative count of written bytes covers it.
     pub(super) end: u64,
     pub(super) len: u32,
     /// The salt of the outbox that has the slot.
@@ -83,7 +83,7 @@ impl<P> Slot<P> {
         priority: Priority::Normal,
     };
 
-    /// Whether a queued message may have arrived already.
+    /// Whether the message may have arrived already, whatever becomes of it now.
     pub(super) const fn is_doubtful(&self) -> bool {
         self.end == DOUBTFUL
     }

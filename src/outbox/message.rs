@@ -14,6 +14,8 @@ use core::time::Duration;
 pub struct MessageId {
     pub(super) sequence: u64,
     pub(super) slot: u32,
+    /// Whether the machine itself has sent it, so that its end is nobody else's business.
+    pub(super) own: bool,
 }
 
 impl MessageId {
@@ -22,6 +24,19 @@ impl MessageId {
     pub const fn sequence(self) -> u64 {
         self.sequence
     }
+
+    pub(super) const fn new(sequence: u64, slot: u32, tag: u8) -> MessageId {
+        MessageId { sequence, slot, own: is_own(tag) }
+    }
+
+    pub(crate) const fn is_own(self) -> bool {
+        self.own
+    }
+}
+
+/// What counts has the two highest bits in its tag. A machine marks what it sends for itself by leaving them out until it leaves.
+pub(super) const fn is_own(tag: u8) -> bool {
+    tag != 0 && tag & 0xC0 == 0
 }
 
 impl fmt::Display for MessageId {

@@ -158,7 +158,7 @@ impl Outbox {
         };
 
         self.sequence = self.sequence.saturating_add(1);
-        let id = MessageId { sequence: self.sequence, slot: index };
+        let id = MessageId::new(self.sequence, index, message.tag);
         let priority = message.priority;
         if let Some(slot) = arena.slot_mut(index) {
             slot.payload = Some(message.payload);
@@ -281,7 +281,9 @@ impl Outbox {
                 break;
             }
             let Some(slot) = arena.slot_mut(index) else { break };
-            slot.end = if doubtful { DOUBTFUL } else { 0 };
+            if doubtful {
+                slot.end = DOUBTFUL;
+            }
             let Some(slot) = arena.slot(index) else { break };
             if slot.key.and_then(|key| arena.keyed(self.salt, key)).is_some() {
                 self.settle(arena, Some(index), Outcome::Replaced);
@@ -356,13 +358,38 @@ impl Outbox {
         }
     }
 
+    /// Takes all of a machine's own messages back that have such a tag, wherever they are, without a report.
+    pub(crate) fn recall<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, is_meant: impl Fn(u8) -> bool) {
+        let meant = |arena: &Arena<P, S>, index| {
+            arena.slot(index).is_some_and(|slot| message::is_own(slot.tag) && is_meant(slot.tag))
+        };
+        let mut next = self.flight.head(arena);
+        for _ in 0..self.in_flight.messages {
+            let Some(index) = next else { break };
+            next = self.flight.after(arena, index);
+            if meant(arena, index) && self.land(arena, index) {
+                self.reclaim(arena, index);
+            }
+        }
+        for priority in Priority::ALL {
+            let mut next = self.lanes.of(priority).queue.head(arena);
+            for _ in 0..self.lanes.of(priority).queued.messages {
+                let Some(index) = next else { break };
+                next = self.lanes.of(priority).queue.after(arena, index);
+                if meant(arena, index) && self.leave(arena, index) {
+                    self.reclaim(arena, index);
+                }
+            }
+        }
+    }
+
     /// Reports the message that was settled first, and frees its slot. Call it until it returns `None`.
     pub fn next_settlement<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>) -> Option<Settlement> {
         let index = self.settled.head(arena)?;
         let slot = arena.slot_mut(index).filter(|slot| slot.owner == self.salt)?;
         let Stage::Settled(outcome) = slot.stage else { return None };
         slot.stage = Stage::Loose;
-        let id = MessageId { sequence: slot.sequence, slot: index };
+        let id = MessageId::new(slot.sequence, index, slot.tag);
         self.settled.remove(arena, index);
         arena.vacate(index);
         Some(Settlement { id, outcome })

@@ -96,7 +96,9 @@ impl Outbox {
     pub(super) fn launch<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, index: u32) {
         let Some(slot) = arena.slot_mut(index) else { return };
         self.taken = self.taken.saturating_add(u64::from(slot.len));
-        slot.end = self.taken;
+        if !slot.is_doubtful() {
+            slot.end = self.taken;
+        }
         slot.stage = Stage::InFlight;
         self.in_flight.enter(slot.len);
         self.flight.insert(arena, index, None);
@@ -145,7 +147,7 @@ impl Outbox {
     ) -> bool {
         self.leave(arena, index);
         let Some(slot) = arena.slot(index) else { return false };
-        let (id, outcome) = (MessageId { sequence: slot.sequence, slot: index }, slot.told(outcome));
+        let (id, outcome) = (MessageId::new(slot.sequence, index, slot.tag), slot.told(outcome));
         let Some(payload) = self.reclaim(arena, index) else { return false };
         displaced(Settlement { id, outcome }, payload);
         true
@@ -186,7 +188,7 @@ impl Outbox {
         index: u32,
     ) -> Option<Sending<'a, P>> {
         let slot = arena.slot(index).filter(|slot| self.owns(slot))?;
-        let id = MessageId { sequence: slot.sequence, slot: index };
+        let id = MessageId::new(slot.sequence, index, slot.tag);
         Some(Sending { id, kind: slot.kind, tag: slot.tag, payload: slot.payload.as_ref()?, len: slot.len })
     }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use super::arena::{Arena, DOUBTFUL, NIL, Slot, Slots, Stage};
-use super::message::{Key, Kind, Outcome, Priority};
+use super::message::{Key, Kind, Outcome, Priority, is_own};
 use super::ring::{Place, Ring};
 use super::{Instant, Outbox};
 use crate::store::{Load, Save};
@@ -34,8 +34,11 @@ impl Outbox {
         for priority in Priority::ALL {
             self.save_order(&self.lanes.of(priority).queue, arena, save);
         }
-        save.number(count(self.settled.walk(arena)));
-        for index in self.settled.walk(arena) {
+        let told = || {
+            self.settled.walk(arena).filter(|index| !arena.slot(*index).is_some_and(|slot| is_own(slot.tag)))
+        };
+        save.number(count(told()));
+        for index in told() {
             if let Some(Slot { stage: Stage::Settled(outcome), sequence, .. }) = arena.slot(index) {
                 save.number(index);
                 save.long(*sequence);

@@ -5,7 +5,7 @@ use core::time::Duration;
 use crate::error::ConfigError;
 use crate::time::micros;
 use crate::wire::native::Announced;
-use crate::{acceptor, delivery, outbox};
+use crate::{acceptor, channels, delivery, outbox, requests};
 
 /// The configuration that all peers of a server share.
 ///
@@ -34,6 +34,10 @@ pub struct Config {
     pub outbox: outbox::Config,
     /// What becomes of a client that does not keep up.
     pub slow: Slow,
+    /// Where dialogues are kept: how long requests wait for answers, and how many of one client may.
+    pub requests: requests::Config,
+    /// Where dialogues are kept: how many channels one client may subscribe to, with how long names.
+    pub channels: channels::Config,
 }
 
 /// The heartbeat of the server's side: the client pings, and this end answers and watches. It asks itself only when nothing has
@@ -82,6 +86,8 @@ impl Config {
         self.heartbeat.check()?;
         self.delivery.check()?;
         self.outbox.check()?;
+        self.requests.check()?;
+        self.channels.check()?;
         let short = self.delivery.ack_delay <= LONGEST;
         ConfigError::unless(short, "delivery.ack_delay", "must not be above 10 days")
     }

@@ -6,6 +6,7 @@ use super::{Action, Admitted, Core, Input, Next, Sessions, Told};
 use crate::acceptor::{self, Acceptor, Parting, Principal, Question, Seats, Secret, SessionId};
 use crate::link::{self, Epoch, Event};
 use crate::outbox::{Settlement, Slots};
+use crate::requests::Ended;
 use crate::session::Deliveries;
 use crate::time::Instant;
 use crate::wire::Frame;
@@ -46,6 +47,7 @@ use crate::wire::Frame;
 ///                     ConnectionAction::Abandon => return,
 ///                     ConnectionAction::Renew(session) => sessions.renew(io.now(), session, io.secret()),
 ///                     ConnectionAction::Settled(..) => {} // what became of a message
+///                     ConnectionAction::Ended(..) => {} // what became of a request
 ///                     ConnectionAction::Store(..) => {} // in durable mode
 ///                 }
 ///                 continue;
@@ -114,6 +116,8 @@ pub enum ConnectionAction {
     Renew(SessionId),
     /// A message of this session came to its end.
     Settled(SessionId, Settlement),
+    /// A request to the client of this session came to its end without an answer.
+    Ended(SessionId, Ended),
 }
 
 impl Connection {
@@ -213,6 +217,7 @@ impl Connection {
                 Next::Do(Action::Flush { .. }) => ConnectionAction::Flush,
                 Next::Do(Action::Renew) => ConnectionAction::Renew(session),
                 Next::Do(Action::Settled(settlement)) => ConnectionAction::Settled(session, settlement),
+                Next::Do(Action::Ended(ended)) => ConnectionAction::Ended(session, ended),
                 Next::Wait(at) => return ConnectionNext::Wait(at),
                 Next::Idle => return ConnectionNext::Idle,
             };

@@ -25,6 +25,13 @@ impl Core {
     }
 }
 
+impl Core {
+    /// Whether it is on a socket, or on one that is being let go: then it is polled.
+    pub(super) const fn is_there(&self) -> bool {
+        matches!(self.socket, Socket::Open(_) | Socket::Released { .. })
+    }
+}
+
 /// The socket of a session.
 #[derive(Debug)]
 pub(super) enum Socket {

@@ -52,17 +52,31 @@ impl Keeps {
 
     /// That of a session, in durable mode. Whoever asks knows that there is this session.
     pub(super) fn of(&self, session: SessionId) -> Option<&Keep> {
-        #[cfg(feature = "alloc")]
-        return self.seats.get(session.seat() as usize);
-        #[cfg(not(feature = "alloc"))]
-        return None;
+        self.seats().get(session.seat() as usize)
     }
 
     pub(super) fn of_mut(&mut self, session: SessionId) -> Option<&mut Keep> {
-        #[cfg(feature = "alloc")]
-        return self.seats.get_mut(session.seat() as usize);
-        #[cfg(not(feature = "alloc"))]
-        return None;
+        self.seats_mut().get_mut(session.seat() as usize)
+    }
+
+    #[cfg(feature = "alloc")]
+    fn seats(&self) -> &[Keep] {
+        &self.seats
+    }
+
+    #[cfg(feature = "alloc")]
+    fn seats_mut(&mut self) -> &mut [Keep] {
+        &mut self.seats
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    const fn seats(&self) -> &[Keep] {
+        &[]
+    }
+
+    #[cfg(not(feature = "alloc"))]
+    const fn seats_mut(&mut self) -> &mut [Keep] {
+        &mut []
     }
 }
 

@@ -2,6 +2,8 @@
 
 use super::config::{Config, Slow};
 use super::core::{Core, Flags, Open, Parted, Socket};
+use super::dialogue::{numbers, post};
+use super::rooms::Rooms;
 use super::sessions::Counts;
 use crate::delivery::Durable;
 use crate::link::{Epoch, Event};
@@ -17,6 +19,9 @@ pub(super) struct Machine<'a, P, S> {
     pub(super) core: &'a mut Core,
     pub(super) arena: &'a mut Arena<P, S>,
     pub(super) counts: &'a mut Counts,
+    pub(super) rooms: &'a mut Rooms<P>,
+    /// Of its session.
+    pub(super) seat: u32,
     /// In durable mode, what is stored.
     pub(super) durable: Option<&'a Durable>,
 }
@@ -71,6 +76,7 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
     /// Fires every timer that is due, each once.
     pub(super) fn fire(&mut self) {
         let now = self.now;
+        self.fire_dialogue();
         self.core.session.outbox.expire(self.arena, now);
         if let Socket::Open(open) = &mut self.core.socket
             && open.fire(&self.config.heartbeat, now)
@@ -94,7 +100,8 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
         };
         let mut attachment = open.attachment(now);
         let welcomed = !open.flags.has(Flags::WELCOME);
-        let mut reading = Reading::new(data, &self.config.acceptor.limits, Role::Server);
+        let mut reading =
+            Reading::new(data, &self.config.acceptor.limits, Role::Server, self.rooms.is_open());
         let (mut parted, mut fate) = (None, Fate::Stays);
         while parted.is_none()
             && let Some(step) = reading.next(&cx, session, welcomed.then_some(&mut attachment), self.arena)
@@ -114,6 +121,12 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
                 // There is one hello on a socket, and the acceptor has read it.
                 Step::Control(Envelope::Hello(_)) => parted = Some(Parted::violation(code::PROTOCOL, None)),
                 Step::Refused(code) => parted = Some(Parted::violation(code, Self::limit(self.config, data))),
+                Step::Spoken(envelope) => {
+                    if let Some(dialogue) = self.rooms.begin(self.seat) {
+                        let mut post = post(now, self.config, &mut session.outbox, self.arena);
+                        reading.mark(dialogue.heard(&mut post, numbers(self.config), &envelope));
+                    }
+                }
                 // A pong is a sign of life and nothing else; what is for the application is among the deliveries; what counts,
                 // or is for clients, does not come as a step.
                 Step::Control(
@@ -179,11 +192,28 @@ impl<'a, P, S: Slots<P>> Machine<'a, P, S> {
         message: Message<P>,
         displaced: impl FnMut(Settlement, P),
     ) -> (Result<MessageId, Refused<P>>, Fate) {
-        if !may_send(message.tag) {
+        if message.tag != 0 && (self.rooms.is_open() || !may_send(message.tag)) {
             return (Err(Refused { reason: RefusedReason::Tag, message }), Fate::Stays);
         }
-        let outbox = &mut self.core.session.outbox;
-        let result = outbox.push(self.arena, &self.config.outbox, self.now, len, message, displaced);
+        self.post(len, message, displaced)
+    }
+
+    /// As [`send`](Machine::send), also for what the machine sends for itself.
+    pub(super) fn post(
+        &mut self,
+        len: u32,
+        message: Message<P>,
+        mut displaced: impl FnMut(Settlement, P),
+    ) -> (Result<MessageId, Refused<P>>, Fate) {
+        let Machine { now, config, core, arena, rooms, seat, .. } = self;
+        let outbox = &mut core.session.outbox;
+        let result = outbox.push(arena, &config.outbox, *now, len, message, |gone, payload| {
+            if !gone.id.is_own() {
+                displaced(gone, payload);
+            } else if let Some(dialogue) = rooms.get_mut(*seat) {
+                dialogue.settled(gone);
+            }
+        });
         let full = matches!(&result, Err(refused) if refused.reason == RefusedReason::Full);
         if full && self.config.slow == Slow::Close {
             self.counts.too_slow += 1;

@@ -56,9 +56,12 @@
 mod config;
 mod connection;
 mod core;
+mod dialogue;
 mod durable;
 mod machine;
 mod outputs;
+#[cfg_attr(not(feature = "alloc"), path = "no_rooms.rs")]
+mod rooms;
 mod sessions;
 mod stamp;
 mod store;
@@ -72,8 +75,10 @@ pub use sessions::{Admitted, Counts, Sessions, Storage};
 
 use self::core::{Parted, Socket};
 use crate::acceptor::{Parting, Principal, Seats, SessionId};
+use crate::dialogue::Dialogue;
 use crate::link::{Epoch, Event};
 use crate::outbox::{self, Message, MessageId, Refused, RefusedReason, Settlement, Slots};
+use crate::requests::Ended;
 pub use crate::session::{Deliveries, Delivery};
 pub use crate::store::RestoreError;
 use crate::time::Instant;
@@ -132,6 +137,8 @@ pub enum Action {
     },
     /// A message came to its end.
     Settled(Settlement),
+    /// A request of this end came to its end without an answer.
+    Ended(Ended),
 }
 
 /// What is told of sessions that end.
@@ -139,6 +146,8 @@ pub enum Action {
 pub enum Told {
     /// A message of this session came to its end.
     Settled(SessionId, Settlement),
+    /// A request to the client of this session came to its end without an answer.
+    Request(SessionId, Ended),
     /// The session is no more.
     Ended(SessionId),
 }
@@ -155,6 +164,8 @@ pub enum Wake {
     Expiry,
     /// To ask for another token.
     Renewal,
+    /// To end a request that got no answer, or to answer one for the application.
+    Request,
 }
 
 /// One client of a server, borrowed from its [`Sessions`].
@@ -195,18 +206,33 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
 
     /// What is to be done now, or until when there is nothing. Reads no clock; changes nothing but what was told.
     pub fn poll(&mut self) -> Next {
-        if let Some(version) = self.sessions.ask(self.session) {
-            return Next::Do(Action::Store { version });
-        }
-        let renewal = self.renewal();
-        let over = matches!(self.core(), Some(Core { socket: Socket::Released { over: true, .. }, .. }));
-        if let Some(action) = self.machine().and_then(|mut machine| machine.next(renewal)) {
-            if over {
-                self.sessions.note(self.session, Fate::Over);
+        loop {
+            self.tell();
+            if let Some(version) = self.sessions.ask(self.session) {
+                return Next::Do(Action::Store { version });
             }
-            return Next::Do(action);
+            let renewal = self.renewal();
+            let over = matches!(self.core(), Some(Core { socket: Socket::Released { over: true, .. }, .. }));
+            if let Some(action) = self.machine().and_then(|mut machine| machine.next(renewal)) {
+                if over {
+                    self.sessions.note(self.session, Fate::Over);
+                }
+                return Next::Do(action);
+            }
+            // What was settled may be a request that is to be asked again.
+            if !self.tell() {
+                return self.deadline().map_or(Next::Idle, Next::Wait);
+            }
         }
-        self.deadline().map_or(Next::Idle, Next::Wait)
+    }
+
+    /// What the tables of the dialogue want to be said is posted. Whether anything was.
+    fn tell(&mut self) -> bool {
+        let told = self.machine().is_some_and(|mut machine| machine.tell());
+        if told {
+            self.sessions.changed(self.session);
+        }
+        told
     }
 
     /// When the peer wants to be woken if nothing happens before.
@@ -218,8 +244,9 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Peer<'_, P, S, T> {
     /// When there will be something to do if nothing happens before, and why.
     #[must_use]
     pub fn wake(&self) -> Option<(Instant, Wake)> {
-        let Sessions { config, now, arena, .. } = &*self.sessions;
-        outputs::wake(self.core()?, config, arena, *now, self.renewal())
+        let Sessions { config, now, arena, rooms, .. } = &*self.sessions;
+        let dialogue = rooms.get(self.session.seat()).and_then(Dialogue::next_deadline);
+        outputs::wake(self.core()?, config, arena, *now, self.renewal(), dialogue)
     }
 
     /// The next frame to write to the socket of this epoch, if there is one and this is the current socket. The adapter calls

@@ -33,7 +33,7 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
                     return Some(Action::Renew);
                 }
                 if open.flags.has(Flags::WELCOME) && !self.core.session.counts.may_welcome(cx.durable) {
-                    return self.core.session.outbox.next_settlement(self.arena).map(Action::Settled);
+                    return self.settled();
                 }
                 let speaks = open.speaks()
                     || self.core.session.wants_to_send(&cx, &open.attachment(self.now), self.arena, true);
@@ -44,7 +44,16 @@ impl<'a, P: AsRef<[u8]>, S: Slots<P>> Machine<'a, P, S> {
             }
             Socket::Released { .. } | Socket::Restored(_) | Socket::None => {}
         }
-        self.core.session.outbox.next_settlement(self.arena).map(Action::Settled)
+        self.settled()
+    }
+
+    fn settled(&mut self) -> Option<Action> {
+        while let Some(settlement) = self.core.session.outbox.next_settlement(self.arena) {
+            if self.is_foreign(settlement) {
+                return Some(Action::Settled(settlement));
+            }
+        }
+        self.next_ended().map(Action::Ended)
     }
 
     pub(super) fn pull(self, epoch: crate::link::Epoch, lent: &Lent<'_>) -> Option<Frame<'a>> {
@@ -105,8 +114,11 @@ pub(super) fn wake<P, S: Slots<P>>(
     arena: &Arena<P, S>,
     now: Instant,
     renewal: Option<Instant>,
+    dialogue: Option<Instant>,
 ) -> Option<(Instant, Wake)> {
     let expiry = core.session.outbox.next_expiry(arena).map(|at| (at, Wake::Expiry));
+    let dialogue = dialogue.map(|at| (at, Wake::Request));
+    let expiry = expiry.into_iter().chain(dialogue).min_by_key(|(at, _)| *at);
     let Socket::Open(open) = &core.socket else { return expiry };
     let beat = open.beat_at(&config.heartbeat, now).map(|at| (at, Wake::Heartbeat));
     // What is due is there to be pulled.

@@ -5,12 +5,15 @@ use core::time::Duration;
 
 use super::config::Config;
 use super::core::{Core, Flags, Open, Parted, Socket};
+use super::dialogue::post;
 use super::durable::{Keep, Keeps};
 use super::machine::{Fate, Machine};
 use super::outputs::Lent;
+use super::rooms::Rooms;
 use super::{Peer, Told};
 use crate::acceptor::{self, Acceptor, Arrival, Parting, Principal, Seats, Secret, SessionId, Table};
 use crate::delivery::Refusal;
+use crate::dialogue::Dialogue;
 use crate::error::ConfigError;
 use crate::link::Epoch;
 use crate::outbox::{self, Arena, Slots};
@@ -32,6 +35,7 @@ pub struct Sessions<P, S = outbox::Storage<P>, T = Storage> {
     pub(super) table: Table<Core, T>,
     pub(super) arena: Arena<P, S>,
     pub(super) counts: Counts,
+    pub(super) rooms: Rooms<P>,
     pub(super) keeps: Keeps,
     payload: PhantomData<P>,
 }
@@ -123,7 +127,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
 
     const fn build(config: Config, table: Table<Core, T>, arena: Arena<P, S>, keeps: Keeps) -> Self {
         let (now, counts) = (Instant::ORIGIN, Counts::NONE);
-        Sessions { config, now, table, arena, counts, keeps, payload: PhantomData }
+        Sessions { config, now, table, arena, counts, rooms: Rooms::NONE, keeps, payload: PhantomData }
     }
 
     /// The application says who the client is that has said hello to this acceptor: its socket gets its session back if it has
@@ -182,6 +186,11 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
                 let attempt = arrival.greeting.attempt;
                 if let Some(sequence) = core.socket.doubtful() {
                     core.session.outbox.doubt_queued(&mut self.arena, sequence);
+                }
+                // What was said in the old session means nothing in the new one.
+                self.rooms.leave_all(id.seat());
+                if let Some(dialogue) = self.rooms.get_mut(id.seat()) {
+                    dialogue.lost(&mut post(now, config, &mut core.session.outbox, &mut self.arena));
                 }
                 core.session.offer(&mut self.arena, &config.delivery, attempt, durable.take());
                 false
@@ -248,9 +257,10 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     }
 
     pub(super) fn machine(&mut self, session: SessionId) -> Option<Machine<'_, P, S>> {
-        let Sessions { config, now, table, arena, counts, keeps, .. } = self;
+        let Sessions { config, now, table, arena, counts, rooms, keeps, .. } = self;
         let durable = keeps.of(session).map(|keep| &keep.durable);
-        Some(Machine { now: *now, config, core: table.get_mut(session)?, arena, counts, durable })
+        let (core, seat) = (table.get_mut(session)?, session.seat());
+        Some(Machine { now: *now, config, core, arena, counts, rooms, seat, durable })
     }
 
     /// In durable mode: the version as which the state of a session is to be stored, if it is to be now.
@@ -328,6 +338,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     /// messages, and then that it has ended.
     pub fn expire(&mut self, now: Instant, mut told: impl FnMut(Told)) {
         self.pass(now);
+        self.sweep_dialogues(&mut told);
         while let Some(id) = self.table.expired(&self.config.acceptor.sessions, self.now) {
             self.counts.expired += u64::from(!self.table.is_over(id));
             self.bury(id, &mut told);
@@ -343,7 +354,8 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     pub fn deadline(&self) -> Option<Instant> {
         let sessions = &self.config.acceptor.sessions;
         let excess = self.table.excess(sessions).map(|_| self.now);
-        excess.or_else(|| self.table.next_expiry(sessions))
+        let ends = excess.or_else(|| self.table.next_expiry(sessions));
+        ends.into_iter().chain(self.rooms.deadline()).min()
     }
 
     /// All sessions.
@@ -411,6 +423,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         match (fate, &mut core.socket) {
             (Fate::Stays, Socket::Open(_)) => {}
             (Fate::Stays, Socket::Released { .. } | Socket::Restored(_) | Socket::None) => {
+                self.rooms.watch(id.seat());
                 self.table.detach(now, id);
             }
             (Fate::Over, Socket::Released { over, .. }) => {
@@ -431,8 +444,19 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
         }
         session.outbox.doubt(&mut self.arena);
         session.outbox.stop(&mut self.arena);
+        let mut dialogue = self.rooms.remove(id.seat());
+        if let Some(dialogue) = &mut dialogue {
+            dialogue.stop(&mut post(self.now, &self.config, &mut session.outbox, &mut self.arena));
+        }
         while let Some(settlement) = session.outbox.next_settlement(&mut self.arena) {
-            told(Told::Settled(id, settlement));
+            if !settlement.id.is_own() {
+                told(Told::Settled(id, settlement));
+            } else if let Some(dialogue) = &mut dialogue {
+                dialogue.settled(settlement);
+            }
+        }
+        while let Some(ended) = dialogue.as_mut().and_then(Dialogue::next_ended) {
+            told(Told::Request(id, ended));
         }
         told(Told::Ended(id));
     }

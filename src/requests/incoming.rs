@@ -101,6 +101,12 @@ impl<K: PartialEq, S: AsRef<[Option<Waiting<K>>]> + AsMut<[Option<Waiting<K>>]>>
         Ok(())
     }
 
+    /// Whether this request awaits an answer.
+    #[must_use]
+    pub fn awaits(&self, id: &K) -> bool {
+        self.slots.as_ref().iter().flatten().any(|waiting| waiting.id == *id)
+    }
+
     /// Whether this request awaits an answer. Then the answer may leave, and it awaits none any more.
     pub fn answers(&mut self, id: &K) -> bool {
         self.take(|waiting| waiting.id == *id).is_some()

@@ -119,6 +119,7 @@ impl fmt::Display for End {
 
 /// A request that ended without an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Ended {
     /// Which one.
@@ -217,6 +218,16 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
         self.pending += 1;
         self.table.shift(index, Stage::Asked);
         Ok(id)
+    }
+
+    /// Leaves a copy of its message with a request that has begun: it is [asked again](Requests::again) with it if it is in doubt.
+    /// As the `copy` of [`begin`](Requests::begin), for those whose copy has the id in it.
+    pub fn keep(&mut self, id: RequestId, copy: P) {
+        if let Some(index) = self.index(id.get(), &[Stage::Asked])
+            && let Some(slot) = self.table.slot_mut(index)
+        {
+            slot.copy = Some(copy);
+        }
     }
 
     /// The outbox has accepted the request's message (the first, or the one that asks [again](Requests::again)).

@@ -1,5 +1,6 @@
 //! What comes out for the application.
 
+use crate::channels::SubscriptionId;
 use crate::outbox::Kind;
 use crate::wire::native::{Channel, Credentials, Envelope, Goodbye, Health, Item, Limits, Reader, Request};
 
@@ -22,7 +23,58 @@ enum Form {
     Envelopes {
         /// How many of those that count the application has already.
         repeats: u32,
+        /// Where a dialogue is kept, what it says of those that are its own.
+        marks: Option<Marks>,
     },
+}
+
+/// What a dialogue says of an envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    /// It is for the application.
+    Good,
+    /// It is not.
+    Dropped,
+    /// It is a confirmation, and something was missed before it.
+    Gap,
+}
+
+/// What a dialogue says of the envelopes of one frame, those that came before and messages left out; the first in the lowest bit.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Marks {
+    count: u32,
+    dropped: u64,
+    gaps: u64,
+}
+
+impl Marks {
+    /// There is one more; false if there are as many as can be.
+    pub(crate) const fn begin(&mut self) -> bool {
+        let may = self.count < u64::BITS;
+        self.count = self.count.saturating_add(may as u32);
+        may
+    }
+
+    /// Of the last one.
+    pub(crate) fn last(&mut self, mark: Mark) {
+        let bit = self.count.checked_sub(1).and_then(|last| 1_u64.checked_shl(last)).unwrap_or(0);
+        match mark {
+            Mark::Good => {}
+            Mark::Dropped => self.dropped |= bit,
+            Mark::Gap => self.gaps |= bit,
+        }
+    }
+
+    const fn next(&mut self) -> Mark {
+        let mark = match (self.dropped & 1, self.gaps & 1) {
+            (1, _) => Mark::Dropped,
+            (_, 1) => Mark::Gap,
+            _ => Mark::Good,
+        };
+        self.dropped >>= 1;
+        self.gaps >>= 1;
+        mark
+    }
 }
 
 /// One thing for the application. On the raw wire there are only messages.
@@ -43,7 +95,7 @@ pub enum Delivery<'f> {
         /// Its name in logs. No secret.
         number: u64,
     },
-    /// The other end asks for something.
+    /// The other end asks for something. Where a dialogue is kept, answer it, unless it is an event: with `respond` or `reject`.
     Request(Request<'f>),
     /// The good answer to a request.
     Response {
@@ -72,7 +124,32 @@ pub enum Delivery<'f> {
         /// Its payload.
         data: &'f [u8],
     },
-    /// To a client: what became of a publish, a subscribe or an unsubscribe.
+    /// To a client that keeps a dialogue: from now on it gets what is published on a channel.
+    Subscribed {
+        /// Which subscription.
+        id: SubscriptionId,
+        /// It was confirmed before, in a session that is no more: what was published since is missing.
+        gap: bool,
+    },
+    /// To a client that keeps a dialogue: the server refuses a subscription, which is over.
+    Unsubscribed {
+        /// Which subscription.
+        id: SubscriptionId,
+        /// Why.
+        code: u32,
+        /// Why, for people.
+        reason: &'f str,
+    },
+    /// To a client that keeps a dialogue: what became of a publish.
+    Published {
+        /// Its [number](crate::requests::RequestId::get).
+        id: u32,
+        /// 0 if it was done, else why it was refused.
+        code: u32,
+        /// Why it was refused, for people.
+        reason: &'f str,
+    },
+    /// To a client that keeps no dialogue: what became of a publish, a subscribe or an unsubscribe.
     Confirmation {
         /// The id of what is confirmed.
         id: u32,
@@ -132,8 +209,13 @@ impl<'f> Deliveries<'f> {
 
     /// What these envelopes hold, without the first `repeats` that count; the session had `number` that count before.
     #[inline]
-    pub(crate) const fn envelopes(data: &'f [u8], repeats: u32, number: u64) -> Deliveries<'f> {
-        Deliveries { data, form: Form::Envelopes { repeats }, number }
+    pub(crate) const fn envelopes(
+        data: &'f [u8],
+        repeats: u32,
+        number: u64,
+        marks: Option<Marks>,
+    ) -> Deliveries<'f> {
+        Deliveries { data, form: Form::Envelopes { repeats, marks }, number }
     }
 
     /// The number of what was given last, if it is something that counts (a message does): from 1, over the whole session. Who was
@@ -155,7 +237,7 @@ impl<'f> Iterator for Deliveries<'f> {
                 self.form = Form::Empty;
                 Some(Delivery::Message { kind, data: self.data })
             }
-            Form::Envelopes { repeats } => self.envelope(repeats),
+            Form::Envelopes { repeats, marks } => self.envelope(repeats, marks),
         }
     }
 }
@@ -163,7 +245,7 @@ impl<'f> Iterator for Deliveries<'f> {
 impl core::iter::FusedIterator for Deliveries<'_> {}
 
 impl<'f> Deliveries<'f> {
-    fn envelope(&mut self, mut repeats: u32) -> Option<Delivery<'f>> {
+    fn envelope(&mut self, mut repeats: u32, mut marks: Option<Marks>) -> Option<Delivery<'f>> {
         let mut reader = Reader::new(self.data, &GOOD);
         let delivery = loop {
             let Some(Ok(item)) = reader.next() else { break None };
@@ -172,16 +254,32 @@ impl<'f> Deliveries<'f> {
                 continue;
             }
             self.number = self.number.saturating_add(item.counts().into());
-            if let Item::Envelope(envelope) = item
-                && let Some(delivery) = delivery(envelope)
-            {
-                break Some(delivery);
+            if let Item::Envelope(envelope) = item {
+                let spoken = envelope.counts() && !matches!(envelope, Envelope::Message { .. });
+                let delivery = match marks.as_mut().filter(|_| spoken).map(Marks::next) {
+                    Some(Mark::Dropped) => None,
+                    Some(mark) => understood(envelope, mark == Mark::Gap),
+                    None => delivery(envelope),
+                };
+                if delivery.is_some() {
+                    break delivery;
+                }
             }
         };
         self.data = self.data.get(reader.byte()..).unwrap_or_default();
-        self.form = Form::Envelopes { repeats };
+        self.form = Form::Envelopes { repeats, marks };
         delivery
     }
+}
+
+/// What an envelope means to an end that keeps a dialogue.
+const fn understood(envelope: Envelope<'_>, gap: bool) -> Option<Delivery<'_>> {
+    let Envelope::Confirmation { id, code, reason, .. } = envelope else { return delivery(envelope) };
+    Some(match (SubscriptionId::of_order(id), code) {
+        (Some(id), 0) => Delivery::Subscribed { id, gap },
+        (Some(id), code) => Delivery::Unsubscribed { id, code, reason },
+        (None, code) => Delivery::Published { id: id >> 1, code, reason },
+    })
 }
 
 const fn delivery(envelope: Envelope<'_>) -> Option<Delivery<'_>> {

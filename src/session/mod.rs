@@ -18,6 +18,7 @@ mod reading;
 
 pub(crate) use attachment::{Attachment, Small, Timer};
 pub use delivery::{Deliveries, Delivery};
+pub(crate) use delivery::{Mark, Marks};
 pub(crate) use reading::{Reading, Role, Step};
 
 use crate::delivery::{Config, Counts, Durable, Greeting, Impossible, InDoubt, Refusal, Resumption, Urgency};
@@ -237,7 +238,7 @@ fn tag_of<P>(sending: &Sending<'_, P>) -> u8 {
     match (sending.tag, sending.kind) {
         (0, crate::outbox::Kind::Text) => tag::TEXT,
         (0, crate::outbox::Kind::Binary) => tag::BINARY,
-        (tag, _) => tag,
+        (tag, _) => tag::of_outbox(tag),
     }
 }
 

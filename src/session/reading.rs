@@ -1,7 +1,7 @@
 //! What comes in: one pass over a frame for what it does to the session. What it has for the application is read a second
 //! time, when it is asked for.
 
-use super::{Attachment, Context, Deliveries, Session};
+use super::{Attachment, Context, Deliveries, Mark, Marks, Session};
 use crate::delivery::Arrival;
 use crate::outbox::{Arena, Slots};
 use crate::wire::native::{Envelope, Item, Limits, Reader, code};
@@ -20,6 +20,8 @@ pub(crate) enum Role {
 pub(crate) enum Step<'f> {
     /// An envelope that does not count and is no ack.
     Control(Envelope<'f>),
+    /// To an end that keeps a dialogue: an envelope of it, which has not come before.
+    Spoken(Envelope<'f>),
     /// The frame cannot be read any further: close with this code. What came before stands.
     Refused(u16),
 }
@@ -36,6 +38,8 @@ pub(crate) struct Reading<'f, 'l> {
     news: News,
     /// How many that count have come in the session.
     received: u64,
+    /// Where a dialogue is kept, what it says of its envelopes.
+    marks: Option<Marks>,
 }
 
 /// What a frame has brought.
@@ -52,7 +56,7 @@ pub(crate) struct News {
 }
 
 impl<'f, 'l> Reading<'f, 'l> {
-    pub(crate) fn new(frame: &'f [u8], limits: &'l Limits, role: Role) -> Reading<'f, 'l> {
+    pub(crate) fn new(frame: &'f [u8], limits: &'l Limits, role: Role, dialogue: bool) -> Reading<'f, 'l> {
         Reading {
             reader: Reader::new(frame, limits),
             frame,
@@ -61,6 +65,14 @@ impl<'f, 'l> Reading<'f, 'l> {
             before: 0,
             news: News::default(),
             received: 0,
+            marks: dialogue.then(Marks::default),
+        }
+    }
+
+    /// What becomes of the envelope that was [spoken](Step::Spoken) last.
+    pub(crate) fn mark(&mut self, mark: Mark) {
+        if let Some(marks) = &mut self.marks {
+            marks.last(mark);
         }
     }
 
@@ -120,6 +132,19 @@ impl<'f, 'l> Reading<'f, 'l> {
                 }
                 Item::Skipped { .. } => item.counts().then_some(0),
             };
+            let spoken = match (&mut self.marks, item) {
+                (Some(marks), Item::Envelope(envelope))
+                    if counted.is_some()
+                        && !matches!(envelope, Envelope::Message { .. })
+                        && !session.counts.expects_repeat() =>
+                {
+                    if !marks.begin() {
+                        return Some(Step::Refused(code::TOO_MANY));
+                    }
+                    Some(envelope)
+                }
+                _ => None,
+            };
             if let Some(len) = counted {
                 let Some(attachment) = attachment.as_deref_mut() else {
                     return Some(Step::Refused(code::PROTOCOL));
@@ -136,6 +161,9 @@ impl<'f, 'l> Reading<'f, 'l> {
                 attachment.owes(cx.config, cx.now);
             }
             self.good = self.reader.byte();
+            if let Some(envelope) = spoken {
+                return Some(Step::Spoken(envelope));
+            }
         }
         None
     }
@@ -156,6 +184,7 @@ impl<'f, 'l> Reading<'f, 'l> {
             self.frame.get(..self.good).unwrap_or_default(),
             self.news.repeats,
             self.received.saturating_sub(self.news.messages),
+            self.marks,
         )
     }
 }

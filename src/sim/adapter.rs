@@ -61,7 +61,8 @@ impl<S: Server> Sim<S> {
                 Action::Status { .. }
                 | Action::RetryScheduled { .. }
                 | Action::Quality { .. }
-                | Action::Settled(_) => {}
+                | Action::Settled(_)
+                | Action::Ended(_) => {}
             }
         }
     }

@@ -195,7 +195,8 @@ fn demand(next: link::Next) -> Demand<Action> {
         | Action::Status { .. }
         | Action::RetryScheduled { .. }
         | Action::Quality { .. }
-        | Action::Settled(_) => {
+        | Action::Settled(_)
+        | Action::Ended(_) => {
             return Demand::Tell(action);
         }
     };

@@ -63,7 +63,10 @@ impl<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>> End for Served<'_, P, S, T> {
             ConnectionAction::Abandon => Order::Abandon(epoch),
             ConnectionAction::Close { code } => Order::Close(epoch, code),
             ConnectionAction::Flush => Order::Flush(epoch),
-            ConnectionAction::Store(..) | ConnectionAction::Renew(_) | ConnectionAction::Settled(..) => {
+            ConnectionAction::Store(..)
+            | ConnectionAction::Renew(_)
+            | ConnectionAction::Settled(..)
+            | ConnectionAction::Ended(..) => {
                 return Demand::Tell(action);
             }
         };

@@ -211,6 +211,7 @@ impl Host {
                 self.done(id, Done::Settled(settlement.id));
                 self.seen.push(Seen::Settled(self.owner(id), settlement.id, settlement.outcome));
             }
+            Told::Request(..) => {}
             Told::Ended(id) => {
                 self.kept.remove(&id);
                 self.ended += 1;
@@ -318,6 +319,7 @@ impl Host {
                     let secret = self.secret();
                     self.sessions.renew(now, id, secret);
                 }
+                ConnectionNext::Do(ConnectionAction::Ended(id, ended)) => self.told(Told::Request(id, ended)),
                 ConnectionNext::Do(ConnectionAction::Settled(id, settlement)) => {
                     self.told(Told::Settled(id, settlement));
                 }
@@ -339,6 +341,7 @@ impl Host {
         loop {
             let Some(mut peer) = self.sessions.peer(id) else { return };
             match peer.poll() {
+                Next::Do(Action::Ended(ended)) => self.told(Told::Request(id, ended)),
                 Next::Do(Action::Settled(settlement)) => self.told(Told::Settled(id, settlement)),
                 Next::Do(Action::Store { version }) => self.store(now, id, version),
                 // What else there is to do, whoever carries its socket is told.

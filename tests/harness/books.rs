@@ -4,10 +4,13 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use everlink::link::{Action, Close, Deliveries, Epoch, Event, Failure, Input, Link, Next, State};
+use everlink::dialogue::{Ask, Content};
+use everlink::link::{Action, Close, Deliveries, Delivery, Epoch, Event, Failure, Input, Link, Next, State};
 use everlink::metrics::Report;
 use everlink::outbox::{Key, Kind, Message, MessageId, Outcome, Priority, Refused, Settlement};
+use everlink::requests::RequestId;
 use everlink::time::Instant;
+use everlink::wire::native::Channel;
 
 /// What random operations are done to: a link, recorded or not.
 pub trait Driven {
@@ -22,8 +25,29 @@ pub trait Driven {
     fn cancel(&mut self, id: MessageId) -> bool;
     /// The payload of the frame.
     fn pull(&mut self, epoch: Epoch) -> Option<Vec<u8>>;
+    /// Says something in a dialogue. Gives what is to end, if something is.
+    fn say(
+        &mut self,
+        _now: Instant,
+        _say: &Saying,
+        _displaced: &mut dyn FnMut(Settlement),
+    ) -> Option<RequestId> {
+        None
+    }
+    /// Whether it was not over.
+    fn cancel_request(&mut self, _now: Instant, _id: RequestId) -> bool {
+        false
+    }
     fn deadline(&self) -> Option<Instant>;
     fn report(&self, now: Instant) -> Report;
+    /// Tells what it authenticates with; false if it cannot be told.
+    fn set_credentials(&mut self, _: Option<Vec<u8>>) -> bool {
+        false
+    }
+    /// Stores its state, and goes on as what is restored from it; false if it cannot.
+    fn restart(&mut self, _now: Instant) -> bool {
+        false
+    }
 }
 
 impl Driven for Link<Vec<u8>> {
@@ -52,6 +76,44 @@ impl Driven for Link<Vec<u8>> {
         Link::pull(self, epoch).map(|frame| frame.payload().to_vec())
     }
 
+    fn say(
+        &mut self,
+        now: Instant,
+        say: &Saying,
+        displaced: &mut dyn FnMut(Settlement),
+    ) -> Option<RequestId> {
+        let names = ["a", "b", "c"];
+        let name = |which: u8| names[usize::from(which) % names.len()];
+        let content = Content::Text("x");
+        let told = |gone, _| displaced(gone);
+        match *say {
+            Saying::Open => self.open_dialogue(),
+            Saying::Ask { len, timeout, again } => {
+                let words = "x".repeat(len);
+                let ask = Ask { again, ..Ask::command("do", &*words).within(timeout) };
+                return self.request(now, &ask, told).ok();
+            }
+            // The books know its id.
+            Saying::Cancel(_) => {}
+            Saying::Respond(request) => drop(self.respond(now, request, content, told).is_ok()),
+            Saying::Reject(request) => drop(self.reject(now, request, 7, "no", told).is_ok()),
+            Saying::Subscribe(which) => drop(self.subscribe(now, name(which)).is_ok()),
+            Saying::Unsubscribe(which) => {
+                if let Some(id) = self.subscription_to(Channel::Name(name(which))) {
+                    self.unsubscribe(now, id);
+                }
+            }
+            Saying::Publish(which) => {
+                return self.publish(now, name(which), content, told).ok();
+            }
+        }
+        None
+    }
+
+    fn cancel_request(&mut self, now: Instant, id: RequestId) -> bool {
+        Link::cancel_request(self, now, id)
+    }
+
     fn deadline(&self) -> Option<Instant> {
         Link::deadline(self)
     }
@@ -59,6 +121,37 @@ impl Driven for Link<Vec<u8>> {
     fn report(&self, now: Instant) -> Report {
         Link::report(self, now)
     }
+
+    fn set_credentials(&mut self, credentials: Option<Vec<u8>>) -> bool {
+        Link::set_credentials(self, credentials);
+        true
+    }
+
+    fn restart(&mut self, now: Instant) -> bool {
+        let mut state = Vec::new();
+        self.store(now, |part| state.extend_from_slice(part));
+        let restored = Link::restore(self.config().clone(), 7, &state, now, Duration::ZERO);
+        *self = restored.expect("what a link stores can be restored");
+        true
+    }
+}
+
+/// Something that is said in a dialogue, owned.
+#[derive(Clone, Debug)]
+pub enum Saying {
+    Open,
+    Ask {
+        len: usize,
+        timeout: Duration,
+        again: bool,
+    },
+    /// The request of this number, whether there is one or not.
+    Cancel(u32),
+    Respond(u32),
+    Reject(u32),
+    Subscribe(u8),
+    Unsubscribe(u8),
+    Publish(u8),
 }
 
 /// Which socket an event is of.
@@ -119,10 +212,20 @@ pub enum Step {
         ttl: Option<Duration>,
         key: Option<u64>,
     },
+    /// Says something in a dialogue.
+    Say(Saying),
     /// Takes back the message that was accepted as the nth before the last.
     Cancel(usize),
     /// Pulls at most so many frames.
     Pull(Of, usize),
+    /// From now on the disk works at once, or does not answer.
+    Disk(bool),
+    /// The disk answers to what was to be stored last: it is, or it could not be.
+    Stored(bool),
+    /// The application gets other credentials, or none.
+    Credentials(bool),
+    /// The process ends in good order, and the next one goes on with its state.
+    Restart,
     Poll,
     Drain,
 }
@@ -148,7 +251,17 @@ pub struct Books<L> {
     count: u32,
     /// Which payload belongs to which message.
     payloads: BTreeMap<Vec<u8>, MessageId>,
+    /// Whether the disk answers at once.
+    stores_at_once: bool,
+    /// What it has not answered.
+    storing: Option<u64>,
+    /// Every request, and how often it has ended.
+    pub requests: BTreeMap<u32, (RequestId, u32)>,
+    /// Whether a dialogue was opened: then there are payloads that nobody here has sent.
+    talks: bool,
 }
+
+const CREDENTIALS: &[u8] = b"credentials";
 
 impl<L: Driven> Books<L> {
     pub const fn new(link: L) -> Books<L> {
@@ -165,6 +278,10 @@ impl<L: Driven> Books<L> {
             ledger: Vec::new(),
             count: 0,
             payloads: BTreeMap::new(),
+            stores_at_once: true,
+            storing: None,
+            requests: BTreeMap::new(),
+            talks: false,
         }
     }
 
@@ -210,6 +327,25 @@ impl<L: Driven> Books<L> {
             Step::WallClock(time) => self.handle(Input::WallClock(*time)),
             Step::Socket(of, what) => self.happen(self.epoch(*of), what),
             Step::Send { len, priority, ttl, key } => self.send(*len, *priority, *ttl, *key),
+            Step::Say(Saying::Cancel(back)) => {
+                let back = usize::try_from(*back).unwrap();
+                let Some(id) = self.requests.values().map(|(id, _)| *id).rev().nth(back) else { return };
+                if self.link.cancel_request(self.now, id) {
+                    self.end(id.get());
+                }
+            }
+            Step::Say(say) => {
+                self.talks |= matches!(say, Saying::Open);
+                let mut displaced = Vec::new();
+                let begun = self.link.say(self.now, say, &mut |gone| displaced.push(gone));
+                for gone in displaced {
+                    self.settle(gone);
+                }
+                if let Some(id) = begun {
+                    let old = self.requests.insert(id.get(), (id, 0));
+                    assert!(old.is_none_or(|(_, ends)| ends > 0), "{id} is used while it waits");
+                }
+            }
             Step::Cancel(back) => {
                 if let Some((id, _)) = self.ledger.iter().rev().nth(*back).copied()
                     && self.link.cancel(id)
@@ -218,13 +354,41 @@ impl<L: Driven> Books<L> {
                 }
             }
             Step::Pull(of, most) => self.pull(self.epoch(*of), *most),
+            Step::Disk(works) => {
+                self.stores_at_once = *works;
+                if *works {
+                    self.stored(true);
+                }
+            }
+            Step::Stored(well) => self.stored(*well),
+            Step::Credentials(some) => {
+                self.link.set_credentials(some.then(|| CREDENTIALS.to_vec()));
+            }
+            Step::Restart => self.restart(),
             Step::Poll => drop(self.poll()),
             Step::Drain => self.drain(),
         }
     }
 
     pub fn handle(&mut self, input: Input<'_>) {
-        self.link.handle(self.now, input);
+        let deliveries = self.link.handle(self.now, input);
+        if !self.talks {
+            return;
+        }
+        for delivery in deliveries {
+            match delivery {
+                Delivery::Response { id, .. } | Delivery::Published { id, .. } => self.end(id),
+                Delivery::Error { id, .. } if id > 0 => self.end(id),
+                _ => {}
+            }
+        }
+    }
+
+    /// A request has ended.
+    fn end(&mut self, id: u32) {
+        let (_, ends) = self.requests.get_mut(&id).expect("only what was asked ends");
+        *ends += 1;
+        assert_eq!(*ends, 1, "{id} has ended before");
     }
 
     fn happen(&mut self, epoch: Epoch, what: &Happening) {
@@ -263,6 +427,25 @@ impl<L: Driven> Books<L> {
         self.handle(Input::Socket(epoch, event));
     }
 
+    fn stored(&mut self, well: bool) {
+        if let Some(version) = self.storing.take() {
+            self.handle(if well { Input::Stored(version) } else { Input::StoreFailed(version) });
+        }
+    }
+
+    /// Its sockets go with the process, and the next one counts its own.
+    fn restart(&mut self) {
+        if self.link.restart(self.now) {
+            self.sockets.clear();
+            self.gone.clear();
+            self.totals.clear();
+            self.storing = None;
+            // Who waited for an answer is gone as well.
+            self.requests.clear();
+            (self.newest, self.previous, self.nonce) = (0, 0, 0);
+        }
+    }
+
     fn send(&mut self, len: usize, priority: Priority, ttl: Option<Duration>, key: Option<u64>) {
         self.count += 1;
         // Four bytes tell them apart; none is a heartbeat.
@@ -297,7 +480,8 @@ impl<L: Driven> Books<L> {
             let Some(payload) = self.link.pull(epoch) else { break };
             // On the native wire some frames have no message.
             let Some(&id) = self.payloads.get(&payload) else {
-                assert!(payload.is_empty(), "a payload that was never sent: {payload:?}");
+                let known = self.talks || payload.is_empty() || payload == CREDENTIALS;
+                assert!(known, "a payload that was never sent: {payload:?}");
                 continue;
             };
             let (_, end) = self.ledger[self.ledger.binary_search_by_key(&id, |(id, _)| *id).unwrap()];
@@ -323,7 +507,13 @@ impl<L: Driven> Books<L> {
                 }
                 Action::Ping { nonce, .. } => self.nonce = nonce,
                 Action::Settled(settlement) => self.settle(settlement),
-                Action::Store { version } => self.handle(Input::Stored(version)),
+                Action::Store { version } => {
+                    assert_eq!(self.storing.replace(version), None, "one state is stored at a time");
+                    if self.stores_at_once {
+                        self.stored(true);
+                    }
+                }
+                Action::Ended(ended) => self.end(ended.id.get()),
                 Action::Close { .. }
                 | Action::Pong { .. }
                 | Action::Flush { .. }
@@ -353,6 +543,7 @@ impl<L: Driven> Books<L> {
     /// Stops the link and closes every socket; then each accepted message must have its end.
     pub fn wind_up(&mut self) {
         self.drain();
+        self.apply(&Step::Disk(true));
         self.handle(Input::Stop { linger: Duration::ZERO });
         self.drain();
         for known in core::mem::take(&mut self.sockets) {
@@ -365,6 +556,9 @@ impl<L: Driven> Books<L> {
         self.drain();
         for (id, end) in &self.ledger {
             assert!(end.is_some(), "{id} has no end");
+        }
+        for (id, ends) in self.requests.values() {
+            assert_eq!(*ends, 1, "request {id} has no end");
         }
     }
 }

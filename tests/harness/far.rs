@@ -14,7 +14,7 @@ use everlink::wire::native::{
 pub struct Kept {
     token: Vec<u8>,
     pub counts: Counts,
-    /// Messages to the client that are numbered and not acknowledged, and behind them those that are not numbered.
+    /// Envelopes to the client that are numbered and not acknowledged, and behind them those that are not numbered.
     down: Vec<Vec<u8>>,
     /// Whether the client has shown that it knows of it.
     pub confirmed: bool,
@@ -106,8 +106,13 @@ impl Far {
 
     /// Has something for the client of the newest session.
     pub fn tell(&mut self, message: &str) -> Sent {
+        self.say(&text(message))
+    }
+
+    /// Has an envelope that counts for the client of the newest session.
+    pub fn say(&mut self, envelope: &Envelope<'_>) -> Sent {
         let index = self.sessions.len() - 1;
-        self.sessions[index].down.push(message.into());
+        self.sessions[index].down.push(bytes(&[*envelope]));
         self.flush(index)
     }
 
@@ -124,8 +129,7 @@ impl Far {
             if !session.counts.hand_over(None) {
                 return sent;
             }
-            let data = core::str::from_utf8(&session.down[next]).unwrap();
-            sent.push((on, bytes(&[text(data)])));
+            sent.push((on, session.down[next].clone()));
         }
     }
 
@@ -165,6 +169,14 @@ impl Far {
                             Envelope::Publish { channel: Channel::Name(name), .. } => {
                                 format!("publish on {name}").into_bytes()
                             }
+                            Envelope::Response { id, .. } => format!("response {id}").into_bytes(),
+                            Envelope::Error { id, code, reason } => {
+                                format!("error {id} {code} {reason}").into_bytes()
+                            }
+                            Envelope::Subscribe { id, channel } => {
+                                format!("subscribe {id} {channel}").into_bytes()
+                            }
+                            Envelope::Unsubscribe { id, .. } => format!("unsubscribe {id}").into_bytes(),
                             _ => data.to_vec(),
                         });
                     }

@@ -30,6 +30,7 @@ use everlink::link::{
 };
 use everlink::metrics::Report;
 use everlink::outbox::{Kind, Message, MessageId, Outcome, Refused, Settlement};
+use everlink::requests::Ended;
 use everlink::time::Instant;
 use everlink::wire::native::Limits;
 use everlink::wire::{Opcode, Wire};
@@ -131,6 +132,8 @@ pub struct Script {
     pub beats: Vec<(Opcode, Vec<u8>)>,
     /// How many ended, in which way.
     pub settled: Vec<Settlement>,
+    /// Requests that ended without an answer.
+    pub ended: Vec<Ended>,
     /// How long it takes to store a state; `None` if it always fails.
     pub disk: Option<Duration>,
     /// What is on the disk.
@@ -182,6 +185,7 @@ impl Script {
             written: Vec::new(),
             beats: Vec::new(),
             settled: Vec::new(),
+            ended: Vec::new(),
             disk: Some(ms(5)),
             stored: Snapshot::default(),
             accepted: 0,
@@ -219,6 +223,12 @@ impl Script {
     /// The far end has a message for the application.
     pub fn tell(&mut self, message: &str) {
         let sent = self.far().tell(message);
+        self.down(sent);
+    }
+
+    /// The far end has an envelope for the client.
+    pub fn say(&mut self, envelope: &everlink::wire::native::Envelope<'_>) {
+        let sent = self.far().say(envelope);
         self.down(sent);
     }
 
@@ -506,6 +516,7 @@ impl Script {
             }
             Action::Flush { epoch } => self.flush(epoch),
             Action::Settled(settlement) => self.settled.push(settlement),
+            Action::Ended(ended) => self.ended.push(ended),
             Action::Status { .. } | Action::RetryScheduled { .. } | Action::Quality { .. } => {}
         }
     }
@@ -637,6 +648,7 @@ fn line(at: Instant, action: &Action) -> String {
             format!("retry {attempt} at {}: {cause}", millis(*at))
         }
         Action::Quality { to, .. } => format!("quality {to}"),
+        Action::Ended(Ended { id, end }) => format!("ended {id} {end:?}").to_lowercase(),
         Action::Settled(Settlement { id, outcome }) => format!("settled {id} {outcome:?}").to_lowercase(),
     };
     format!("{} {what}", millis(at))

@@ -38,6 +38,7 @@ pub enum Op {
         total: u64,
     },
     Requeue,
+    Resend,
     Discard,
     /// Takes back the message of this number, counted round.
     Cancel {
@@ -60,6 +61,15 @@ struct Waiting {
     priority: Priority,
     deadline: Option<Instant>,
     key: Option<u64>,
+    /// It may have arrived.
+    doubtful: bool,
+}
+
+impl Waiting {
+    /// What is said of it if it ends like this.
+    fn told(&self, outcome: Outcome) -> Outcome {
+        if self.doubtful && outcome.never_sent() { Outcome::InDoubt } else { outcome }
+    }
 }
 
 /// A queue that is sorted by priority and, inside one, by the order of sending.
@@ -105,7 +115,7 @@ impl Model {
     }
 
     fn settle(&mut self, messages: impl IntoIterator<Item = Waiting>, outcome: Outcome) {
-        self.settled.extend(messages.into_iter().map(|message| (message.sequence, outcome)));
+        self.settled.extend(messages.into_iter().map(|message| (message.sequence, message.told(outcome))));
     }
 
     /// Which message would be evicted for one of this priority.
@@ -177,7 +187,9 @@ impl Model {
         self.settle(expired, Outcome::Expired);
         self.accepted += 1;
         self.queue = queue;
-        let report = |(message, outcome): (Waiting, Outcome)| ((message.sequence, outcome), message.payload);
+        let report = |(message, outcome): (Waiting, Outcome)| {
+            ((message.sequence, message.told(outcome)), message.payload)
+        };
         Ok(displaced.into_iter().map(report).collect())
     }
 
@@ -187,7 +199,8 @@ impl Model {
         }
         let message = self.queue.remove(0);
         self.taken += u64::from(message.len);
-        self.flight.push((message.clone(), self.taken));
+        let end = if message.doubtful { u64::MAX } else { self.taken };
+        self.flight.push((message.clone(), end));
         Some(message)
     }
 
@@ -222,10 +235,11 @@ impl Model {
         self.settle_oldest(covered, Outcome::Written);
     }
 
-    fn requeue(&mut self) {
+    fn requeue(&mut self, doubtful: bool) {
         self.taken = 0;
         self.next = None;
-        while let Some((message, _)) = self.flight.pop() {
+        while let Some((mut message, _)) = self.flight.pop() {
+            message.doubtful |= doubtful;
             if message.key.is_some() && self.queue.iter().any(|other| other.key == message.key) {
                 self.settle([message], Outcome::Replaced);
             } else {
@@ -245,7 +259,8 @@ impl Model {
     }
 
     fn cancel(&mut self, sequence: u64) -> Option<Payload> {
-        let index = self.queue.iter().position(|message| message.sequence == sequence)?;
+        let index =
+            self.queue.iter().position(|message| message.sequence == sequence && !message.doubtful)?;
         Some(self.queue.remove(index).payload)
     }
 }
@@ -317,6 +332,7 @@ pub fn run(history: &[(usize, Op)]) {
                     priority: *priority,
                     deadline: message.ttl.or(config.age).map(|ttl| now + ttl),
                     key: *key,
+                    doubtful: false,
                 };
                 let mut displaced = Vec::new();
                 let result =
@@ -378,7 +394,11 @@ pub fn run(history: &[(usize, Op)]) {
             }
             Op::Requeue => {
                 pair.outbox.requeue(&mut arena);
-                pair.model.requeue();
+                pair.model.requeue(false);
+            }
+            Op::Resend => {
+                pair.outbox.resend(&mut arena);
+                pair.model.requeue(true);
             }
             Op::Discard => {
                 pair.outbox.discard_largest_in_flight(&mut arena);
@@ -450,6 +470,7 @@ fn poke(outbox: &mut Outbox, arena: &mut Arena<Payload>, ids: &mut Vec<MessageId
         Op::DiscardFront => outbox.discard_front(arena),
         Op::Written { total } => outbox.written(arena, *total),
         Op::Requeue => outbox.requeue(arena),
+        Op::Resend => outbox.resend(arena),
         Op::Discard => outbox.discard_largest_in_flight(arena),
         Op::Cancel { pick } => {
             if !ids.is_empty() {

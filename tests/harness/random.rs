@@ -11,7 +11,7 @@ use everlink::wire::Wire;
 use everlink::wire::raw::{self, Style};
 use proptest::prelude::*;
 
-use super::books::{Happening, Of, Step};
+use super::books::{Happening, Of, Saying, Step};
 use super::far::{bytes, text};
 
 fn durations() -> impl Strategy<Value = Duration> {
@@ -127,7 +127,24 @@ pub fn histories(longest: usize) -> impl Strategy<Value = Vec<Step>> {
 
 /// Frames of the native wire, of which a good part is what a server might say.
 fn native_frames() -> impl Strategy<Value = Vec<u8>> {
-    use everlink::wire::native::{Announced, Credentials, Envelope, Goodbye, Health, Token, Welcome, code};
+    use everlink::wire::native::{
+        Announced, Channel, Credentials, Envelope, Form, Goodbye, Health, Request, Token, Welcome, code,
+    };
+    let spoken = (0..8_u32, 0..6_u32, 0..3_u32).prop_map(|(what, id, code)| {
+        let (kind, data) = (Kind::Text, b"x".as_slice());
+        bytes(&[match what {
+            0 | 1 => Envelope::Response { id, kind, data },
+            2 => Envelope::Error { id, code, reason: "" },
+            3 | 4 => Envelope::Confirmation { id: 1 + 4 * id, code: code % 2, number: code, reason: "" },
+            5 => Envelope::Confirmation { id: 2 * id + code, code, number: 0, reason: "" },
+            6 => Envelope::Broadcast {
+                channel: Channel::Name(["a", "b", "system"][code as usize]),
+                kind,
+                data,
+            },
+            _ => Envelope::Request(Request { id, form: Form::Query, name: "say", kind, data }),
+        }])
+    });
     let announced = Announced { envelope: 1100, window: 4, window_bytes: 4000 };
     let welcome = (any::<bool>(), 0..4_u64, 0..4_u64, any::<bool>()).prop_map(
         move |(resumed, received, from, token)| {
@@ -159,6 +176,7 @@ fn native_frames() -> impl Strategy<Value = Vec<u8>> {
     let one = prop_oneof![
         6 => welcome,
         5 => Just(bytes(&[text("news")])),
+        6 => spoken,
         6 => (0..6_u64).prop_map(|received| bytes(&[Envelope::Ack { received }])),
         2 => (0..6_u32).prop_map(|nonce| bytes(&[Envelope::Pong { nonce }])),
         1 => any::<u32>().prop_map(|nonce| bytes(&[Envelope::Ping { nonce }])),
@@ -170,13 +188,45 @@ fn native_frames() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(one, 1..4).prop_map(|frames| frames.concat())
 }
 
+fn sayings() -> impl Strategy<Value = Saying> {
+    prop_oneof![
+        1 => Just(Saying::Open),
+        5 => (0..60_usize, durations(), any::<bool>())
+            .prop_map(|(len, timeout, again)| Saying::Ask { len, timeout, again }),
+        1 => (0..4_u32).prop_map(Saying::Cancel),
+        1 => (0..6_u32).prop_map(Saying::Respond),
+        1 => (0..6_u32).prop_map(Saying::Reject),
+        2 => (0..3_u8).prop_map(Saying::Subscribe),
+        1 => (0..3_u8).prop_map(Saying::Unsubscribe),
+        2 => (0..3_u8).prop_map(Saying::Publish),
+    ]
+}
+
+/// Histories of a link that keeps a dialogue.
+pub fn talking_histories(longest: usize) -> impl Strategy<Value = Vec<Step>> {
+    let say = proptest::collection::vec(sayings().prop_map(Step::Say), 1..4);
+    let steps = prop_oneof![3 => native_histories(6), 2 => say];
+    proptest::collection::vec(steps, 1..longest).prop_map(|steps| {
+        let mut steps = steps.concat();
+        steps.insert(0, Step::Say(Saying::Open));
+        steps
+    })
+}
+
 /// Histories in which frames of the native wire come, and sockets that are opened are welcome more often than not.
 pub fn native_histories(longest: usize) -> impl Strategy<Value = Vec<Step>> {
+    let disk = prop_oneof![
+        2 => any::<bool>().prop_map(Step::Disk),
+        2 => any::<bool>().prop_map(Step::Stored),
+        1 => any::<bool>().prop_map(Step::Credentials),
+        1 => Just(Step::Restart),
+    ];
     let step = prop_oneof![
-        4 => steps().prop_map(|step| vec![step]),
-        2 => (sockets(), native_frames())
+        16 => steps().prop_map(|step| vec![step]),
+        3 => disk.prop_map(|step| vec![step]),
+        8 => (sockets(), native_frames())
             .prop_map(|(of, data)| vec![Step::Socket(of, Happening::Frame(Kind::Binary, data))]),
-        1 => native_frames().prop_map(|data| {
+        4 => native_frames().prop_map(|data| {
             let newest = |happening| Step::Socket(Of::Newest, happening);
             vec![
                 Step::Deadline,

@@ -254,6 +254,7 @@ impl Server {
                 let name = self.name(id);
                 self.settled.push((name, settlement.id, settlement.outcome));
             }
+            Told::Request(..) => {}
             Told::Ended(id) => {
                 let name = self.name(id);
                 self.log.push(format!("{name} ends"));
@@ -367,6 +368,7 @@ impl Server {
                 }
                 ConnectionAction::Renew(_) => self.log.push("wants a secret".into()),
                 ConnectionAction::Settled(id, settlement) => self.told(Told::Settled(id, settlement)),
+                ConnectionAction::Ended(id, ended) => self.told(Told::Request(id, ended)),
             }
         }
         if self.connections[&number].is_done() {
@@ -379,8 +381,11 @@ impl Server {
         while let Some(mut peer) = self.sessions.peer(id)
             && let Next::Do(action) = peer.poll()
         {
-            let Action::Settled(settlement) = action else { panic!("{action:?} from a peer on no socket") };
-            self.told(Told::Settled(id, settlement));
+            match action {
+                Action::Settled(settlement) => self.told(Told::Settled(id, settlement)),
+                Action::Store { version } => self.asked.push((id, version)),
+                action => panic!("{action:?} from a peer on no socket"),
+            }
         }
     }
 

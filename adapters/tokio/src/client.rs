@@ -16,9 +16,11 @@ use everlink::quality::Quality;
 use everlink::stream::{self, Stream};
 use everlink::time::Instant;
 use everlink::trace::{Recorder, Traced};
+use everlink::wire::Wire;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::clock::Clock;
+use crate::dialogue::Dialogue;
 use crate::driver;
 use crate::open::{Opener, Source};
 use crate::options::{Options, TraceSink};
@@ -42,6 +44,8 @@ pub(crate) struct Inner {
     pub(crate) receipts: HashMap<MessageId, oneshot::Sender<Outcome>>,
     /// Messages that a send displaced, for the observer.
     pub(crate) displaced: Vec<Settlement>,
+    /// Who waits for what in the dialogue with the server.
+    pub(crate) dialogue: Dialogue,
     /// In durable mode.
     pub(crate) unread: Option<Unread>,
     /// The owner closed the connection, or its task ended: it takes nothing more.
@@ -85,6 +89,7 @@ impl Shared {
                 | Action::Status { .. }
                 | Action::RetryScheduled { .. }
                 | Action::Quality { .. } => {}
+                Action::Ended(ended) => inner.dialogue.ended(ended),
             }
         }
     }
@@ -95,12 +100,19 @@ impl Shared {
         inner.closed = true;
         inner.ended = true;
         inner.receipts.clear();
+        inner.dialogue.close();
         drop(inner);
         self.room.notify_waiters();
     }
 }
 
 impl Inner {
+    /// Something was displaced.
+    pub(crate) fn gone(&mut self, gone: Vec<Settlement>) {
+        gone.iter().for_each(|settlement| self.settle(*settlement));
+        self.displaced.extend(gone);
+    }
+
     pub(crate) fn settle(&mut self, settlement: Settlement) {
         if let Some(receipt) = self.receipts.remove(&settlement.id) {
             // Nobody needs to wait for it.
@@ -112,8 +124,8 @@ impl Inner {
 /// One logical connection. Clones share it; when the last one is dropped, it is closed.
 #[derive(Clone)]
 pub struct Client {
-    shared: Arc<Shared>,
-    clock: Clock,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) clock: Clock,
     state: watch::Receiver<State>,
     quality: watch::Receiver<Quality>,
     report: watch::Receiver<Report>,
@@ -154,14 +166,18 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     limits.frames.message = limits.frames.frame;
     limits.deflate = compression;
     let stream = Stream::on_heap(limits, &link);
-    let inner = Inner {
+    let mut inner = Inner {
         link: Traced::new(link, recorder),
         receipts: HashMap::new(),
         displaced: Vec::new(),
+        dialogue: Dialogue::new(inbound.max(1), clock),
         unread: config_durable.then(Unread::default),
         closed: false,
         ended: false,
     };
+    if matches!(inner.link.config().wire, Wire::Native(_)) {
+        inner.link.open_dialogue();
+    }
     let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new(), room: Notify::new() });
     let watched = Watched::new(shared.clone(), clock, observer);
     let (state, quality, report) = watched.receivers();
@@ -240,8 +256,7 @@ impl Client {
             // What came may be smaller than what went.
             self.shared.room.notify_waiters();
         }
-        gone.iter().for_each(|settlement| inner.settle(*settlement));
-        inner.displaced.extend(gone);
+        inner.gone(gone);
         self.shared.changed.notify_one();
         result.map_err(Error::Refused)
     }

@@ -15,6 +15,7 @@ use tokio::time::Sleep;
 
 use crate::client::{Inner, Received, Shared};
 use crate::clock::{Clock, SleepWatch};
+use crate::dialogue::Parcel;
 use crate::open::{OpenError, Opener, Opening};
 use crate::options::Notice;
 use crate::pipe::{Moved, Pipe};
@@ -137,9 +138,13 @@ impl Io {
             }
             Action::Disconnect { epoch } => self.carriers.retain(|(other, _)| *other != epoch),
             Action::Tell(action) => {
-                if let link::Action::Settled(settlement) = action {
-                    shared.lock().settle(settlement);
-                    shared.room.notify_waiters();
+                match action {
+                    link::Action::Settled(settlement) => {
+                        shared.lock().settle(settlement);
+                        shared.room.notify_waiters();
+                    }
+                    link::Action::Ended(ended) => shared.lock().dialogue.ended(ended),
+                    _ => {}
                 }
                 self.watched.tell(&Notice::Action(action));
             }
@@ -151,7 +156,7 @@ impl Io {
         }
     }
 
-    fn handle(&mut self, happened: Happened, shared: &Shared) {
+    fn handle(&mut self, happened: Happened, shared: &Arc<Shared>) {
         let now = self.clock.now();
         if let Happened::Failed(epoch, (failure, detail)) = &happened {
             let (epoch, failure, detail) = (*epoch, *failure, detail.clone());
@@ -174,13 +179,13 @@ impl Io {
             Happened::Moved(epoch, Moved::Sent(count)) => self.stream.sent(link, now, epoch, count),
             Happened::Moved(epoch, Moved::Received(count)) => {
                 self.stream.received(link, now, epoch, count);
-                self.deliver(inner, now, epoch);
+                self.deliver(shared, inner, now, epoch);
             }
             Happened::Moved(epoch, Moved::Lost) => self.stream.lost(link, now, epoch),
             Happened::Resumed => {
                 self.stream.resume(link, now);
                 let epochs: Vec<Epoch> = self.stream.epochs().collect();
-                epochs.into_iter().for_each(|epoch| self.deliver(inner, now, epoch));
+                epochs.into_iter().for_each(|epoch| self.deliver(shared, inner, now, epoch));
             }
             Happened::Link(input) => link.handle(now, input).for_each(drop),
             Happened::Tick => self.stream.tick(link, now),
@@ -188,14 +193,18 @@ impl Io {
     }
 
     /// Hands what came to the application, until there is nothing more or the application does not keep up.
-    fn deliver(&mut self, inner: &mut Inner, now: Instant, epoch: Epoch) {
-        let Inner { link, unread: untaken, .. } = inner;
+    fn deliver(&mut self, shared: &Arc<Shared>, inner: &mut Inner, now: Instant, epoch: Epoch) {
+        let Inner { link, unread: untaken, dialogue, .. } = inner;
         while let Some(mut deliveries) = self.stream.read(link, now, epoch) {
             let mut unread = Vec::new();
             while let Some(delivery) = deliveries.next() {
                 let (kind, data) = match delivery {
                     Delivery::Message { kind, data } => (kind, data),
                     other => {
+                        if let Some(parcel) = dialogue.heard(shared, link, now, &other) {
+                            unread.extend(parcel.try_deliver(unread.is_empty()));
+                            continue;
+                        }
                         if let (Delivery::Session { resumed: false, .. }, Some(untaken)) =
                             (&other, untaken.as_mut())
                         {
@@ -210,23 +219,16 @@ impl Io {
                 if let Some(untaken) = untaken.as_mut().filter(|_| !self.messages.is_closed()) {
                     untaken.push(number);
                 }
-                if !unread.is_empty() {
-                    unread.push(received);
-                } else if let Err(mpsc::error::TrySendError::Full(received)) =
-                    self.messages.try_send(received)
-                {
-                    unread.push(received);
-                }
+                let parcel = Parcel::Message(self.messages.clone(), received);
+                unread.extend(parcel.try_deliver(unread.is_empty()));
             }
             if let Some(untaken) = untaken {
                 link.handle(now, Input::Unread(untaken.first())).for_each(drop);
             }
             if !unread.is_empty() {
-                let messages = self.messages.clone();
                 self.unread = Some(Box::pin(async move {
-                    for received in unread {
-                        // An error means that the application does not want messages any more.
-                        drop(messages.send(received).await);
+                    for parcel in unread {
+                        parcel.deliver().await;
                     }
                 }));
                 self.stream.pause(link, now);

@@ -30,6 +30,7 @@ struct ReadMe;
 
 mod client;
 mod clock;
+mod dialogue;
 mod driver;
 mod open;
 mod options;
@@ -44,6 +45,8 @@ use std::fmt;
 
 pub use bytes::Bytes;
 pub use client::{Client, Messages, Receipt, Received};
+pub use dialogue::{Answer, Asked, Asks, Failed, Heard, Subscription};
+pub use everlink::dialogue::{Ask, Content};
 pub use everlink::link::{Action, Config, Failure, State, Status};
 pub use everlink::outbox::{Key, Kind, MessageId, Outcome, Priority, RefusedReason};
 pub use open::tls_with_roots;
@@ -94,6 +97,8 @@ pub enum Error {
     Refused(everlink::outbox::Refused<Payload>),
     /// A message was given as text and is not UTF-8; it is handed back.
     NotUtf8(Message),
+    /// In a dialogue something was not said.
+    Unsaid(everlink::dialogue::Refused),
     /// The connection was closed by its owner, or its task has ended; or a session has.
     Closed,
     /// The listener of a server, or the file of a state, cannot be used.
@@ -111,6 +116,7 @@ impl fmt::Display for Error {
             Error::Config(error) => write!(f, "impossible configuration: {error}"),
             Error::Refused(refused) => refused.fmt(f),
             Error::NotUtf8(_) => f.write_str("the text is not UTF-8"),
+            Error::Unsaid(refused) => refused.fmt(f),
             Error::Closed => f.write_str("the connection was closed"),
             Error::Io(error) => error.fmt(f),
             Error::State(error) => write!(f, "the stored state cannot be used: {error}"),

@@ -165,11 +165,10 @@ pub async fn connect_over<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> Result<WebSocket<S>, Error> {
     let no_entropy = || Error::Unreachable(Failure::Credentials, "there is no source of random bytes".into());
     let secret = secret().ok_or_else(no_entropy)?;
-    let socket = target
-        .request(None, |request| {
-            stream::WebSocket::client(options.memory(), &options.limits, request, secret)
-        })
-        .map_err(|(error, _)| Error::Handshake(Fault::Request(error)))?;
+    let socket = target.request(None, |request| {
+        let socket = stream::WebSocket::client(options.memory(), &options.limits, request, secret);
+        socket.map_err(|(error, _)| Error::Handshake(Fault::Request(error)))
+    })?;
     let mut socket = WebSocket::new(bytes, socket, options);
     let fault = match socket.next().await {
         Some(Event::Opened(_)) => return Ok(socket),

@@ -251,7 +251,12 @@ impl Inner {
                     self.settled(id, settlement.outcome);
                 }
             }
-            Action::Close { .. } | Action::Store { .. } | Action::Pong { .. } | Action::Flush { .. } => {}
+            // Nothing is asked here.
+            Action::Ended(_)
+            | Action::Close { .. }
+            | Action::Store { .. }
+            | Action::Pong { .. }
+            | Action::Flush { .. } => {}
         }
     }
 

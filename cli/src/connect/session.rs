@@ -88,7 +88,6 @@ pub(super) async fn run(settings: Settings) -> ExitCode {
     let (state, report) = (client.state(), client.report());
     feed.rest(&journal);
     let linger = if matches!(end, End::Interrupted) { HURRY.min(settings.linger) } else { Duration::ZERO };
-    let mut error = explanation(&end, state, &settings, &journal);
     let printing = !matches!(end, End::Output(_));
     let closing = async {
         let report = client.close(linger).await;
@@ -102,16 +101,12 @@ pub(super) async fn run(settings: Settings) -> ExitCode {
             Err(_) => (report, Some("standard output is not read; messages were not printed".to_owned())),
         }
     };
-    let report = tokio::select! {
-        (report, problem) = closing => {
-            error = error.or(problem);
-            report
-        }
-        () = signals.next() => {
-            error = error.or(Some("interrupted".to_owned()));
-            report
-        }
+    let (report, problem) = tokio::select! {
+        closed = closing => closed,
+        () = signals.next() => (report, Some("interrupted".to_owned())),
     };
+    // Now that all is over, the journal knows the words that the server closed with, too.
+    let mut error = explanation(&end, state, &settings, &journal).or(problem);
     if let Err(problem) = trace.map_or(Ok(()), |trace| flush(&trace)) {
         error = error.or(Some(format!("the trace is not complete: {problem}")));
     }

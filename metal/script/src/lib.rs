@@ -181,7 +181,8 @@ impl<'s, F: FnMut(&[u8])> Player<'s, F> {
             | Action::RetryScheduled { .. }
             | Action::Quality { .. }
             | Action::Store { .. }
-            | Action::Settled(_) => {}
+            | Action::Settled(_)
+            | Action::Ended(_) => {}
         }
     }
 

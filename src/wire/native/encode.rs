@@ -86,6 +86,34 @@ impl Envelope<'_> {
         Ok(head.saturating_add(payload.len()))
     }
 
+    /// Writes the body to the front of `out`, without tag and length, and gives its length.
+    ///
+    /// # Errors
+    /// As those of [`encode`](Envelope::encode).
+    pub(crate) fn encode_body(&self, out: &mut [u8]) -> Result<usize, EncodeError> {
+        self.check()?;
+        let room = out.len();
+        let mut writer = Writer { out };
+        if self.has_payload() {
+            writer.number(self.fields_len() as u64)?;
+        }
+        self.fields(&mut writer)?;
+        writer.raw(self.payload())?;
+        Ok(room - writer.out.len())
+    }
+
+    /// The body, without tag and length.
+    ///
+    /// # Errors
+    /// If a limit is passed that all receivers have.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn body(&self) -> Result<alloc::vec::Vec<u8>, EncodeError> {
+        let mut body = alloc::vec![0; self.body_len()];
+        let len = self.encode_body(&mut body)?;
+        body.truncate(len);
+        Ok(body)
+    }
+
     /// Whether its fields have a length of their own, because a payload comes behind them.
     const fn has_payload(&self) -> bool {
         match self {

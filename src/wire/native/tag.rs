@@ -22,6 +22,17 @@ pub(crate) const fn may_send(tag: u8) -> bool {
     matches!(tag, PUBLISH | SUBSCRIBE | UNSUBSCRIBE | REQUEST | RESPONSE | ERROR)
 }
 
+/// The tag of a message that a machine sends for itself: in its outbox such a message has a tag without the bits that all that counts
+/// has, which are put back when it leaves.
+pub(crate) const fn own(tag: u8) -> u8 {
+    tag & !COUNTED
+}
+
+/// The tag that leaves.
+pub(crate) const fn of_outbox(tag: u8) -> u8 {
+    tag | COUNTED
+}
+
 const CONTROL: u8 = MUST_KNOW;
 const COUNTED: u8 = COUNTS | MUST_KNOW;
 

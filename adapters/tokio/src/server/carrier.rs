@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::Sleep;
 
 use super::hub::{Hub, Inner, Seat, Stage};
-use super::{Caller, Credentials, Handler, Hello, Rejection, Session};
+use super::{Caller, Credentials, Handler, Hello, Rejection, Session, dialogue};
 use crate::pipe::{Duplex, Moved, Pipe};
 
 type Decision = Result<Principal, Rejection>;
@@ -143,6 +143,9 @@ impl<H: Handler> Carrier<H> {
                 Next::Do(Action::Tell(ConnectionAction::Settled(session, settlement))) => {
                     inner.settled(session, settlement);
                 }
+                Next::Do(Action::Tell(ConnectionAction::Ended(session, ended))) => {
+                    inner.ended(session, ended)
+                }
                 // The stream has done it, or it is for display.
                 Next::Do(_) => {}
                 Next::Wait(_) | Next::Idle => return Some(next),
@@ -197,8 +200,14 @@ impl<H: Handler> Carrier<H> {
                 }
                 Some(Heard::Deliveries(deliveries)) => {
                     let Some((session, seat)) = &self.seat else { continue };
-                    seat.inbox.extend(deliveries);
-                    inner.read(*session, seat, now);
+                    let (session, hub) = (*session, &self.hub);
+                    seat.inbox.extend(deliveries, |delivery, number| {
+                        if inner.answered(session, now, delivery) {
+                            return None;
+                        }
+                        dialogue::event(hub, session, delivery, number)
+                    });
+                    inner.read(session, seat, now);
                     if !seat.inbox.is_full(&self.wake) {
                         continue;
                     }

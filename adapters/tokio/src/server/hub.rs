@@ -9,6 +9,7 @@ use everlink::acceptor::{Parting, Principal, Secret, SessionId};
 use everlink::link::Epoch;
 use everlink::outbox::{MessageId, Outcome, Settlement};
 use everlink::peer::{Action, Connection, Counts, Input, Next, Sessions, Told};
+use everlink::requests::Ended;
 use everlink::time::Instant;
 use tokio::sync::{Notify, oneshot, watch};
 
@@ -17,6 +18,7 @@ use super::journal::{self, Journal};
 use super::{Handler, Options, Peer, Session, Stop, code};
 use crate::client::random;
 use crate::clock::Clock;
+use crate::dialogue::Failed;
 use crate::{Error, Payload};
 
 /// How far a server is.
@@ -40,7 +42,7 @@ pub(super) struct Hub {
     /// A session is to end earlier than was known.
     sooner: Notify,
     /// Something may have left.
-    moved: Notify,
+    pub(super) moved: Notify,
     inbound: usize,
     /// In durable mode.
     pub(super) is_durable: bool,
@@ -51,6 +53,8 @@ pub(super) struct Inner {
     seats: HashMap<SessionId, Arc<Seat>>,
     sockets: HashMap<Epoch, Socket>,
     receipts: HashMap<(SessionId, MessageId), oneshot::Sender<Outcome>>,
+    /// Who waits for the answers of clients.
+    pub(super) asked: Asked,
     last_epoch: u32,
     /// When the sweeper will look.
     sweep_at: Option<Instant>,
@@ -83,7 +87,8 @@ impl Hub {
         if config.delivery.durable && options.state.is_none() {
             return Err(Error::Stateless);
         }
-        let sessions = Sessions::new(config, random(), options.messages).map_err(Error::Config)?;
+        let mut sessions = Sessions::new(config, random(), options.messages).map_err(Error::Config)?;
+        sessions.open_dialogues();
         let mut hub = Hub::new(sessions, options.inbound.max(1), options.state.is_some());
         let Some(path) = options.state.clone() else {
             let hub = Arc::new(hub);
@@ -113,6 +118,7 @@ impl Hub {
             seats: HashMap::new(),
             sockets: HashMap::new(),
             receipts: HashMap::new(),
+            asked: HashMap::new(),
             last_epoch: 0,
             sweep_at: None,
             journal: None,
@@ -160,9 +166,10 @@ impl Hub {
         principal: Principal,
         secret: Secret,
     ) -> Option<(Arc<Seat>, Option<Session>)> {
-        let Inner { sessions, seats, receipts, sockets, journal, .. } = inner;
-        let admitted = connection
-            .admit(sessions, now, principal, secret, |told| tell(seats, receipts, journal.as_ref(), told))?;
+        let Inner { sessions, seats, receipts, asked, sockets, journal, .. } = inner;
+        let admitted = connection.admit(sessions, now, principal, secret, |told| {
+            tell(seats, receipts, asked, journal.as_ref(), told)
+        })?;
         if let Some(old) = admitted.replaced {
             // What waited in it waits in the new one.
             end(seats, journal.as_ref(), old);
@@ -307,7 +314,7 @@ impl Inner {
 
     pub(super) fn settled(&mut self, session: SessionId, settlement: Settlement) {
         let told = Told::Settled(session, settlement);
-        tell(&mut self.seats, &mut self.receipts, self.journal.as_ref(), told);
+        tell(&mut self.seats, &mut self.receipts, &mut self.asked, self.journal.as_ref(), told);
     }
 
     /// In durable mode: before anything else is done to the session.
@@ -325,6 +332,7 @@ impl Inner {
             match peer.poll() {
                 Next::Do(Action::Store { version }) => self.store(now, session, version),
                 Next::Do(Action::Settled(settlement)) => self.settled(session, settlement),
+                Next::Do(Action::Ended(ended)) => self.ended(session, ended),
                 // Its socket is gone, or whoever carries it is told.
                 Next::Do(_) | Next::Wait(_) | Next::Idle => return,
             }
@@ -350,16 +358,16 @@ impl Inner {
 
     /// What is over ends; gives when the next one will.
     fn expire(&mut self, now: Instant) -> Option<Instant> {
-        let Inner { sessions, seats, receipts, journal, .. } = self;
+        let Inner { sessions, seats, receipts, asked, journal, .. } = self;
         if sessions.deadline().is_some_and(|at| at <= now) {
-            sessions.expire(now, |told| tell(seats, receipts, journal.as_ref(), told));
+            sessions.expire(now, |told| tell(seats, receipts, asked, journal.as_ref(), told));
         }
         sessions.deadline()
     }
 
     /// Nobody comes back to any session; in durable mode, in this process.
     fn end_all(&mut self, now: Instant, is_durable: bool) {
-        let Inner { sessions, seats, receipts, journal, .. } = self;
+        let Inner { sessions, seats, receipts, asked, journal, .. } = self;
         if is_durable {
             seats.values().for_each(|seat| seat.end());
             return;
@@ -370,7 +378,7 @@ impl Inner {
                 peer.end(now, code::GOING_AWAY, Duration::ZERO);
             }
         }
-        sessions.expire(now, |told| tell(seats, receipts, journal.as_ref(), told));
+        sessions.expire(now, |told| tell(seats, receipts, asked, journal.as_ref(), told));
     }
 
     fn has_waiting(&mut self) -> bool {
@@ -384,11 +392,24 @@ impl Inner {
 }
 
 type Seats = HashMap<SessionId, Arc<Seat>>;
+type Asked = HashMap<(SessionId, u32), oneshot::Sender<crate::dialogue::Outcome>>;
 type Receipts = HashMap<(SessionId, MessageId), oneshot::Sender<Outcome>>;
 
 /// What became of a message or a session is told to whom it concerns.
-fn tell(seats: &mut Seats, receipts: &mut Receipts, journal: Option<&Journal>, told: Told) {
+fn tell(
+    seats: &mut Seats,
+    receipts: &mut Receipts,
+    asked: &mut Asked,
+    journal: Option<&Journal>,
+    told: Told,
+) {
     match told {
+        Told::Request(session, Ended { id, end }) => {
+            if let Some(waiting) = asked.remove(&(session, id.get())) {
+                // Nobody needs to wait for it.
+                let _ = waiting.send(Err(Failed::Ended(end)));
+            }
+        }
         Told::Settled(session, settlement) => {
             if let Some(receipt) = receipts.remove(&(session, settlement.id)) {
                 // Nobody needs to wait for it.
@@ -398,7 +419,10 @@ fn tell(seats: &mut Seats, receipts: &mut Receipts, journal: Option<&Journal>, t
                 seat.room.notify_waiters();
             }
         }
-        Told::Ended(session) => end(seats, journal, session),
+        Told::Ended(session) => {
+            asked.retain(|(of, _), _| *of != session);
+            end(seats, journal, session);
+        }
     }
 }
 

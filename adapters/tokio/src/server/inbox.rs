@@ -8,10 +8,11 @@ use everlink::link::{Deliveries, Delivery};
 use tokio::sync::Notify;
 
 use super::Credentials;
+use super::dialogue::{Asked, Publish, Subscribe};
 use crate::Received;
 
 /// What a session is told.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum Event {
     /// A message, once and in order, whatever became of sockets.
@@ -19,6 +20,13 @@ pub enum Event {
     /// The client authenticates anew, before what it came with runs out. If it is not who it was, let it go
     /// ([`Peer::end`](super::Peer::end)).
     Credentials(Credentials),
+    /// The client asks for something, or lets it be known. What is dropped without an answer is answered with
+    /// [`UNHANDLED`](everlink::requests::code::UNHANDLED).
+    Request(Asked),
+    /// The client wants what is published on a channel. Dropped, it is refused.
+    Subscribe(Subscribe),
+    /// The client wants something to be published: [publish](super::Peer::broadcast) it, and confirm it. Dropped, it is refused.
+    Publish(Publish),
 }
 
 impl Event {
@@ -40,6 +48,9 @@ impl Event {
     const fn number(&self) -> Option<u64> {
         match self {
             Event::Message(received) => Some(received.number),
+            Event::Request(asked) => Some(asked.number()),
+            Event::Subscribe(subscribe) => Some(subscribe.number()),
+            Event::Publish(publish) => Some(publish.number()),
             Event::Credentials(_) => None,
         }
     }
@@ -73,15 +84,21 @@ impl Inbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The events among what came.
-    pub(super) fn extend(&self, mut deliveries: Deliveries<'_>) {
+    /// The events among what came; `other` makes those of a dialogue.
+    pub(super) fn extend(
+        &self,
+        mut deliveries: Deliveries<'_>,
+        mut other: impl FnMut(&Delivery<'_>, u64) -> Option<Event>,
+    ) {
         let mut state = self.lock();
         if state.ended {
             return;
         }
         let before = state.queue.len();
         while let Some(delivery) = deliveries.next() {
-            state.queue.extend(Event::of(delivery, deliveries.number()));
+            let number = deliveries.number();
+            let event = other(&delivery, number).or_else(|| Event::of(delivery, number));
+            state.queue.extend(event);
         }
         if state.queue.len() > before {
             drop(state);

@@ -37,6 +37,7 @@
 //! of at most [`Options::max_message`] bytes.
 
 mod carrier;
+mod dialogue;
 mod door;
 mod handler;
 mod host;
@@ -51,6 +52,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use dialogue::{Asked, Publish, Subscribe};
 pub use everlink::acceptor::{Principal, SessionId};
 pub use everlink::peer::{Config, Counts};
 pub use everlink::wire::native::code;

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everlink::acceptor::{Principal, SessionId};
+use everlink::dialogue::Refused;
 use everlink::outbox::{MessageId, Outcome, RefusedReason, Settlement};
+use everlink::time::Instant;
 use tokio::sync::{Notify, watch};
 
 use super::hub::{Hub, Inner, Seat, Stage};
 use super::{Event, code};
 use crate::client::{in_utf8, own};
+use crate::dialogue::Failed;
 use crate::{Error, Message, Payload, Receipt};
 
 /// A session, for its handler: what comes in, and, as a [`Peer`], what goes out. The session ends when it is dropped.
@@ -160,6 +163,40 @@ impl Peer {
         }
         self.after(inner, carrier, displaced);
         accepted.map_err(Error::Refused)
+    }
+
+    pub(super) const fn hub(&self) -> &Arc<Hub> {
+        &self.hub
+    }
+
+    /// There may be room for another message.
+    pub(super) fn room(&self) -> tokio::sync::futures::Notified<'_> {
+        self.hub.moved.notified()
+    }
+
+    /// Says something in the dialogue.
+    pub(super) fn converse<T>(
+        &self,
+        say: impl FnOnce(&mut CorePeer<'_>, Instant, &mut dyn FnMut(Settlement)) -> Result<T, Refused>,
+    ) -> Result<T, Failed> {
+        self.converse_in(&mut self.hub.lock(), say)
+    }
+
+    pub(super) fn converse_in<T>(
+        &self,
+        inner: &mut Inner,
+        say: impl FnOnce(&mut CorePeer<'_>, Instant, &mut dyn FnMut(Settlement)) -> Result<T, Refused>,
+    ) -> Result<T, Failed> {
+        // What is said may end the session, and then its socket is hard to find.
+        let carrier = inner.carrier(self.session);
+        let mut displaced = Vec::new();
+        let Some(mut peer) = inner.sessions.peer(self.session).filter(|_| !self.seat.inbox.has_ended())
+        else {
+            return Err(Failed::Closed);
+        };
+        let said = say(&mut peer, self.hub.clock.now(), &mut |settlement| displaced.push(settlement));
+        self.after(inner, carrier, displaced);
+        said.map_err(Failed::Refused)
     }
 
     /// Takes a message back that has not been numbered yet; its receipt tells that it was cancelled.

@@ -223,6 +223,9 @@ impl Dice {
                 also_ping: self.pattern(bytes),
                 pong: self.pattern(bytes),
             }),
+            // Without an allocator there is no dialogue.
+            requests: Default::default(),
+            channels: Default::default(),
             heartbeat: heartbeat::Config {
                 mode: self.of([Mode::Client, Mode::Server, Mode::Both, Mode::Off]),
                 interval: self.time(),

@@ -297,9 +297,10 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
                 message,
                 |gone, payload| {
                     outputs::count(metrics, gone.outcome);
-                    match desk.get_mut().filter(|_| gone.id.is_own()) {
-                        Some(dialogue) => dialogue.settled(gone),
-                        None => displaced(gone, payload),
+                    if !gone.id.is_own() {
+                        displaced(gone, payload);
+                    } else if let Some(dialogue) = desk.get_mut() {
+                        dialogue.settled(gone);
                     }
                 },
             )

@@ -257,8 +257,10 @@ pub struct Books<L> {
     storing: Option<u64>,
     /// Every request, and how often it has ended.
     pub requests: BTreeMap<u32, (RequestId, u32)>,
-    /// Whether a dialogue was opened: then there are payloads that nobody here has sent.
+    /// Whether there is a dialogue.
     talks: bool,
+    /// Whether there ever was one: then there are payloads that nobody here has sent.
+    talked: bool,
 }
 
 const CREDENTIALS: &[u8] = b"credentials";
@@ -282,6 +284,7 @@ impl<L: Driven> Books<L> {
             storing: None,
             requests: BTreeMap::new(),
             talks: false,
+            talked: false,
         }
     }
 
@@ -336,6 +339,7 @@ impl<L: Driven> Books<L> {
             }
             Step::Say(say) => {
                 self.talks |= matches!(say, Saying::Open);
+                self.talked |= self.talks;
                 let mut displaced = Vec::new();
                 let begun = self.link.say(self.now, say, &mut |gone| displaced.push(gone));
                 for gone in displaced {
@@ -440,8 +444,9 @@ impl<L: Driven> Books<L> {
             self.gone.clear();
             self.totals.clear();
             self.storing = None;
-            // Who waited for an answer is gone as well.
+            // Who waited for an answer is gone as well, and the next process has not opened a dialogue yet.
             self.requests.clear();
+            self.talks = false;
             (self.newest, self.previous, self.nonce) = (0, 0, 0);
         }
     }
@@ -480,7 +485,7 @@ impl<L: Driven> Books<L> {
             let Some(payload) = self.link.pull(epoch) else { break };
             // On the native wire some frames have no message.
             let Some(&id) = self.payloads.get(&payload) else {
-                let known = self.talks || payload.is_empty() || payload == CREDENTIALS;
+                let known = self.talked || payload.is_empty() || payload == CREDENTIALS;
                 assert!(known, "a payload that was never sent: {payload:?}");
                 continue;
             };

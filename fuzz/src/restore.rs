@@ -34,14 +34,17 @@ pub fn restore(data: &[u8]) {
     assert_eq!(stored(&link), first);
 
     let socket = everlink::link::Epoch::new(1).unwrap();
-    for input in [
-        Input::Tick,
-        Input::Start,
-        Input::Stored(u64::MAX),
-        Input::Socket(socket, Event::Opened),
-        Input::Stop { linger: Duration::ZERO },
+    let (now, later) = (Instant::from_millis(bits.into()), Instant::from_millis(60_000));
+    for (at, input) in [
+        (now, Input::Tick),
+        (now, Input::Start),
+        (now, Input::Stored(u64::MAX)),
+        (now, Input::Socket(socket, Event::Opened)),
+        (now, Input::Stop { linger: Duration::ZERO }),
+        // What the socket has may still be written until it is closed, for which it has its time.
+        (later, Input::Tick),
     ] {
-        link.handle(Instant::from_millis(bits.into()), input).for_each(drop);
+        link.handle(at, input).for_each(drop);
         let mut bound = 100;
         while let Next::Do(action) = link.poll() {
             bound -= 1;

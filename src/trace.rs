@@ -113,7 +113,8 @@ impl<F: FnMut(&[u8])> Recorder<F> {
         let now = now.max(self.last);
         let after = now.micros() - self.last.micros();
         self.last = now;
-        let secrets = Secrets::of(&step, self.native.as_ref());
+        let native = self.native;
+        let secrets = Secrets::of(&step, native.as_ref());
         self.write_but(&Record { after, step }, secrets);
     }
 
@@ -121,7 +122,7 @@ impl<F: FnMut(&[u8])> Recorder<F> {
         self.write_but(value, Secrets::NONE);
     }
 
-    fn write_but(&mut self, value: &impl Serialize, secrets: Secrets) {
+    fn write_but(&mut self, value: &impl Serialize, secrets: Secrets<'_>) {
         let left = if secrets.is_empty() { 0 } else { serialized_size(value).unwrap_or(0) };
         let sink = Sink { sink: &mut self.sink, digest: digest_after(self.check), left, secrets };
         // The sink takes everything, and all of the types are known: there is nothing that could fail.
@@ -133,22 +134,22 @@ impl<F: FnMut(&[u8])> Recorder<F> {
 }
 
 /// What postcard writes to. Secrets become zeros.
-struct Sink<'a, F> {
+struct Sink<'a, 'f, F> {
     sink: &'a mut F,
     digest: Digest<'static, u16, Table<1>>,
-    secrets: Secrets,
+    secrets: Secrets<'f>,
     /// How many bytes are still to come, where there are secrets among them.
     left: usize,
 }
 
-impl<F: FnMut(&[u8])> Sink<'_, F> {
+impl<F: FnMut(&[u8])> Sink<'_, '_, F> {
     fn put(&mut self, bytes: &[u8]) {
         self.digest.update(bytes);
         (self.sink)(bytes);
     }
 }
 
-impl<F: FnMut(&[u8])> postcard::ser_flavors::Flavor for Sink<'_, F> {
+impl<F: FnMut(&[u8])> postcard::ser_flavors::Flavor for Sink<'_, '_, F> {
     type Output = u16;
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
@@ -161,7 +162,8 @@ impl<F: FnMut(&[u8])> postcard::ser_flavors::Flavor for Sink<'_, F> {
             return Ok(());
         }
         for byte in bytes {
-            self.put(&[if self.secrets.cover(self.left) { 0 } else { *byte }]);
+            let byte = if self.secrets.cover(self.left) { 0 } else { *byte };
+            self.put(&[byte]);
             self.left = self.left.saturating_sub(1);
         }
         Ok(())

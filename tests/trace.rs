@@ -219,6 +219,10 @@ fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
     let mut link = Traced::new(Link::<Vec<u8>>::new(config, 7).expect("it can work"), Some(recorder));
     let announced = Announced { envelope: 2000, window: 8, window_bytes: 4096 };
     let token = Token::new(b"first secret");
+    let renewal = Envelope::Renewal {
+        token: Token::new(b"second secret"),
+        credentials: Credentials::new(b"third secret"),
+    };
     let frame = harness::far::bytes(&[
         harness::far::text("in front"),
         Envelope::Welcome(Welcome {
@@ -231,11 +235,12 @@ fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
             token,
         }),
         harness::far::text("news"),
-        Envelope::Renewal {
-            token: Token::new(b"second secret"),
-            credentials: Credentials::new(b"third secret"),
-        },
+        renewal,
         harness::far::text("more"),
+        // More than anyone would send.
+        renewal,
+        renewal,
+        renewal,
     ]);
     let welcome = &frame[harness::far::bytes(&[harness::far::text("in front")]).len()..];
     link.set_credentials(Some(b"fourth secret".to_vec()));
@@ -258,8 +263,8 @@ fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
     }
     drop(link);
     assert_eq!(
-        delivered, 5,
-        "a session, two messages, credentials; and what is in front of a second welcome, which is refused"
+        delivered, 8,
+        "a session, two messages, credentials four times; and what is in front of a second welcome, which is refused"
     );
     let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     assert!(!holds(b"secret"));

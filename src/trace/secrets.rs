@@ -5,56 +5,68 @@ use crate::wire::native::{Envelope, Item, Limits, Reader};
 
 use super::Step;
 
-/// Where in a record there are secrets: so many bytes before its end one begins, and so many bytes it has. That works because
-/// the bytes of a frame, and credentials, are the last thing in their records.
-#[derive(Clone, Copy)]
-pub(super) struct Secrets([(usize, usize); 4]);
+/// Where in a record there are secrets. That works because the bytes of a frame are the last thing in its record, and are written
+/// in order.
+pub(super) struct Secrets<'f> {
+    /// What was not looked at of the frame, and the address of its end.
+    rest: Option<(Reader<'f, 'f>, usize)>,
+    /// Those of one envelope: each begins so many bytes before the end, and has so many.
+    found: [(usize, usize); 2],
+}
 
-impl Secrets {
-    pub(super) const NONE: Secrets = Secrets([(0, 0); 4]);
-
-    const fn all(bytes: &[u8]) -> Secrets {
-        Secrets([(bytes.len(), bytes.len()), (0, 0), (0, 0), (0, 0)])
-    }
+impl<'f> Secrets<'f> {
+    pub(super) const NONE: Secrets<'f> = Secrets { rest: None, found: [(0, 0); 2] };
 
     /// Those of a step, on the native wire with these limits.
-    pub(super) fn of(step: &Step<'_>, native: Option<&Limits>) -> Secrets {
+    pub(super) fn of(step: &Step<'f>, native: Option<&'f Limits>) -> Secrets<'f> {
         match (step, native) {
             (Step::Op(Op::Handle(Input::Socket(_, Event::Frame { data, .. }))), Some(limits)) => {
-                Secrets::of_frame(data, limits)
+                let rest = Some((Reader::new(data, limits), data.as_ptr_range().end.addr()));
+                let mut secrets = Secrets { rest, ..Secrets::NONE };
+                secrets.advance();
+                secrets
             }
             (Step::Op(_) | Step::Polled(_), _) => Secrets::NONE,
         }
     }
 
-    /// If there are more than anyone would send, the frame is a secret as a whole.
-    fn of_frame(frame: &[u8], limits: &Limits) -> Secrets {
-        let end = frame.as_ptr_range().end.addr();
-        let (mut secrets, mut free) = (Secrets::NONE, 0..Secrets::NONE.0.len());
-        for item in Reader::new(frame, limits).map_while(Result::ok) {
-            let found = match item {
-                Item::Envelope(Envelope::Welcome(welcome)) => [welcome.token.reveal(), &[]],
-                Item::Envelope(Envelope::Renewal { token, credentials }) => {
+    /// To the next envelope that has some.
+    fn advance(&mut self) {
+        self.found = [(0, 0); 2];
+        while let Some((reader, end)) = &mut self.rest {
+            let found = match reader.next() {
+                Some(Ok(Item::Envelope(Envelope::Welcome(welcome)))) => [welcome.token.reveal(), &[]],
+                Some(Ok(Item::Envelope(Envelope::Renewal { token, credentials }))) => {
                     [token.reveal(), credentials.reveal()]
                 }
-                Item::Envelope(_) | Item::Skipped { .. } => continue,
+                Some(Ok(Item::Envelope(_) | Item::Skipped { .. })) => continue,
+                Some(Err(_)) | None => {
+                    self.rest = None;
+                    return;
+                }
             };
-            for secret in found.into_iter().filter(|secret| !secret.is_empty()) {
-                let Some(place) = free.next().and_then(|at| secrets.0.get_mut(at)) else {
-                    return Secrets::all(frame);
-                };
-                *place = (end - secret.as_ptr().addr(), secret.len());
+            let end = *end;
+            self.found = found.map(|secret| (end.saturating_sub(secret.as_ptr().addr()), secret.len()));
+            if self.there_are() {
+                return;
             }
         }
-        secrets
+    }
+
+    fn there_are(&self) -> bool {
+        self.found.iter().any(|(_, len)| *len > 0)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.iter().all(|(_, len)| *len == 0)
+        !self.there_are() && self.rest.is_none()
     }
 
-    /// Whether the byte that is so many before the end belongs to one.
-    pub(super) fn cover(&self, before_end: usize) -> bool {
-        self.0.iter().any(|&(from, len)| before_end <= from && before_end > from - len)
+    /// Whether the byte that is so many before the end belongs to one. Asked from the first byte to the last.
+    pub(super) fn cover(&mut self, before_end: usize) -> bool {
+        let is_over = |&(from, len): &(usize, usize)| len == 0 || before_end.saturating_add(len) <= from;
+        while self.rest.is_some() && self.found.iter().all(is_over) {
+            self.advance();
+        }
+        self.found.iter().any(|&(from, len)| before_end <= from && before_end.saturating_add(len) > from)
     }
 }

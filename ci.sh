@@ -130,7 +130,7 @@ step_corpus() {
   cargo test "${here[@]}"
 }
 
-# Every fuzz target for FUZZ_SECONDS. New inputs are kept in fuzz/target/corpus, those that break a rule in fuzz/artifacts.
+# Every fuzz target for FUZZ_SECONDS, from the same seed each time (FUZZ_SEED=0 for chance). New inputs are kept in fuzz/target/corpus, those that break a rule in fuzz/artifacts.
 step_fuzz() {
   if ! cargo +nightly --version > /dev/null 2>&1; then
     echo "no nightly toolchain, so no fuzzing; the step \`corpus\` replays what was found elsewhere"
@@ -142,7 +142,7 @@ step_fuzz() {
     target=$(basename "$target" .rs)
     mkdir -p "fuzz/target/corpus/$target"
     cargo +nightly fuzz run -s none "$target" "fuzz/target/corpus/$target" "fuzz/corpus/$target" -- \
-      -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10 -verbosity=0 -print_final_stats=1
+      -seed="${FUZZ_SEED:-1}" -max_total_time="${FUZZ_SECONDS:-20}" -timeout=10 -verbosity=0 -print_final_stats=1
   done
 }
 

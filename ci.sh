@@ -130,7 +130,8 @@ step_corpus() {
   cargo test "${here[@]}"
 }
 
-# Every fuzz target for FUZZ_SECONDS, from the same seed each time (FUZZ_SEED=0 for chance). New inputs are kept in fuzz/target/corpus, those that break a rule in fuzz/artifacts.
+# Every fuzz target for FUZZ_SECONDS, from the same seed each time (FUZZ_SEED=0 for chance). New inputs are kept in
+# fuzz/target/corpus, those that break a rule in fuzz/artifacts.
 step_fuzz() {
   if ! cargo +nightly --version > /dev/null 2>&1; then
     echo "no nightly toolchain, so no fuzzing; the step \`corpus\` replays what was found elsewhere"

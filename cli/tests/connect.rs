@@ -176,11 +176,12 @@ async fn a_server_that_is_never_there_is_given_up_and_the_cause_named() {
 #[tokio::test]
 async fn what_is_not_settled_within_the_linger_fails_and_is_counted() {
     let (_port, addr) = closed_port();
-    let mut connect = Connect::start(&format!("ws://{addr}"), "--linger 100ms");
+    let mut connect =
+        Connect::start(&format!("ws://{addr}"), "--linger 500ms --backoff.base 30s --backoff.cap 30s");
     connect.say("never").await;
     let (summary, code) = connect.finish().await;
     assert_eq!((&summary["never_sent"], code), (&1.into(), 1));
-    assert!(summary["error"].as_str().unwrap().contains("within 100 ms: connection refused"), "{summary}");
+    assert!(summary["error"].as_str().unwrap().contains("within 500 ms: connection refused"), "{summary}");
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ use proptest::prelude::*;
 
 /// A short history with everything in it.
 fn sample() -> Vec<u8> {
-    use harness::books::{Happening, Of, Step as S};
+    use harness::steps::{Happening, Of, Step as S};
     let history = [
         S::Start,
         S::Drain,

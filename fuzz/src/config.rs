@@ -6,7 +6,8 @@ use everlink::link::{Config, Failure, Link};
 use everlink::outbox::{Kind, Priority};
 use everlink::time::Instant;
 
-use crate::books::{Books, Happening, Of, Step};
+use crate::books::Books;
+use crate::steps::{Happening, Of, Step};
 
 /// How long a link lives with the configuration.
 const HOURS: Duration = Duration::from_secs(6 * 3600);

@@ -11,9 +11,9 @@ use everlink::outbox::{Kind, Policy, Priority};
 use everlink::wire::Wire;
 use everlink::wire::raw::{self, Style};
 
-use crate::books::{Happening, Of, Step};
 use crate::pick;
 use crate::said::{Word, frame};
+use crate::steps::{Happening, Of, Step};
 
 /// A longer one finds nothing that a shorter one does not.
 const LONGEST: usize = 600;

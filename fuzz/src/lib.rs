@@ -4,10 +4,14 @@
 
 #[path = "../../tests/harness/books.rs"]
 pub mod books;
+#[path = "../../tests/harness/driven.rs"]
+pub mod driven;
 #[path = "../../tests/harness/naive_inflate.rs"]
 mod naive_inflate;
 #[path = "../../tests/harness/naive_outbox.rs"]
 pub mod naive_outbox;
+#[path = "../../tests/harness/steps.rs"]
+pub mod steps;
 #[path = "../../tests/harness/tape.rs"]
 pub mod tape;
 #[path = "../../tests/harness/ws_seen.rs"]

@@ -239,7 +239,8 @@ mod said {
         /// session it is subscribed to anew.
         ///
         /// # Errors
-        /// If it is not wanted: says why. [`System`](channels::RefusedReason::System) where no dialogue is kept, too.
+        /// If it is not wanted: says why. [`TooMany`](channels::RefusedReason::TooMany), with a limit of 0, where no dialogue
+        /// is kept.
         pub fn subscribe(
             &mut self,
             now: Instant,

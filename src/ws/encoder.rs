@@ -190,8 +190,8 @@ fn start<const N: usize>(out: &mut [u8], bytes: [u8; N]) -> Option<&mut [u8]> {
 }
 
 /// Copies a payload into as much room. Short ones by two moves that overlap: a call of `memcpy` costs as much as all the rest. Longer
-/// ones as if they were masked: what `memcpy` does with them is, on some processors, ten times slower where the two ends lie
-/// unluckily in their pages (`rep movsb` on Zen 3).
+/// ones as if they were masked: `memcpy` was seen to be ten times slower for them on a Zen 3 where the two ends lie
+/// unluckily in their pages (docs/benchmarks.md, "Echoes over TCP").
 #[inline]
 fn copy(from: &[u8], to: &mut [u8]) {
     match from.len() {

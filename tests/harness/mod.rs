@@ -16,9 +16,11 @@
 )]
 
 pub mod books;
+pub mod driven;
 pub mod far;
 pub mod random;
 #[cfg(feature = "serde")]
+pub mod steps;
 pub mod tape;
 
 use core::time::Duration;

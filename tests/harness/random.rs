@@ -11,8 +11,8 @@ use everlink::wire::Wire;
 use everlink::wire::raw::{self, Style};
 use proptest::prelude::*;
 
-use super::books::{Happening, Of, Saying, Step};
 use super::far::{bytes, text};
+use super::steps::{Happening, Of, Saying, Step};
 
 fn durations() -> impl Strategy<Value = Duration> {
     prop_oneof![

@@ -6,7 +6,9 @@ use everlink::outbox::{Message, MessageId, Refused, Settlement};
 use everlink::time::Instant;
 use everlink::trace::{Recorder, Traced};
 
-use super::books::{Books, Driven, Step};
+use super::books::Books;
+use super::driven::Driven;
+use super::steps::Step;
 
 type Sink<'a> = Box<dyn FnMut(&[u8]) + 'a>;
 type Tape<'a> = Traced<Vec<u8>, everlink::outbox::Storage<Vec<u8>>, Sink<'a>>;

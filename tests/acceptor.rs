@@ -2,11 +2,9 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod law;
-mod sessions;
-
 use core::time::Duration;
 
+use crate::law::proptest_config;
 use everlink::acceptor::{Acceptor, Config, Principal, Question};
 use everlink::link::{Action, Close, Epoch, Event, Next};
 use everlink::outbox::Kind;
@@ -14,7 +12,6 @@ use everlink::time::Instant;
 use everlink::wire::native::{
     Announced, Credentials, Envelope, Goodbye, Hello, Item, Limits, Reader, Token, VERSION, code,
 };
-use law::proptest_config;
 use proptest::prelude::*;
 
 const ANNOUNCED: Announced = Announced { envelope: 4096, window: 16, window_bytes: 4096 };

@@ -3,17 +3,14 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod law;
-mod sessions;
-
 use core::time::Duration;
 
+use crate::law::proptest_config;
 use everlink::acceptor::{
     Full, Principal, Seat, Secret, SessionId, SessionsConfig as Config, Table, TokenBytes,
 };
 use everlink::time::Instant;
 use everlink::wire::native::Token;
-use law::proptest_config;
 use proptest::prelude::*;
 
 const ANN: Principal = Principal::new(1);

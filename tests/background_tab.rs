@@ -1,9 +1,7 @@
 //! A page in the background: throttled timers, stretched intervals, a probe when it is looked at again.
 
-mod harness;
-
+use crate::harness::{Door, Script};
 use everlink::link::{Failure, Input, Status};
-use harness::{Door, Script};
 
 #[test]
 fn heartbeats_are_stretched_while_hidden_and_a_probe_goes_out_when_visible() {
@@ -25,7 +23,7 @@ fn a_page_that_was_frozen_learns_at_once_that_its_link_has_expired() {
     let mut script = Script::connected(|_| {});
     script.input(Input::Hidden);
     script.server.answers = false;
-    script.now = harness::at(300_000);
+    script.now = crate::harness::at(300_000);
     script.input(Input::Visible);
     script.send("stroke");
     script.until(301_900);
@@ -95,9 +93,13 @@ fn looking_at_the_page_does_not_revive_a_link_that_was_stopped() {
     let mut script = Script::connected(|_| {});
     script.input(Input::Stop { linger: core::time::Duration::ZERO });
     script.until(2_000);
-    for input in
-        [Input::Hidden, Input::Visible, Input::Offline, Input::Online, Input::Suspended(harness::s(60))]
-    {
+    for input in [
+        Input::Hidden,
+        Input::Visible,
+        Input::Offline,
+        Input::Online,
+        Input::Suspended(crate::harness::s(60)),
+    ] {
         script.input(input);
         script.until(script.now.micros() / 1000 + 5_000);
     }
@@ -110,7 +112,7 @@ fn a_server_that_pings_is_given_its_time_again_when_the_page_is_looked_at() {
     let mut script = Script::connected(|config| config.heartbeat.mode = everlink::heartbeat::Mode::Server);
     script.input(Input::Hidden);
     // Frozen for longer than a visible page would wait; what came meanwhile is behind the event.
-    script.now = harness::at(40_000);
+    script.now = crate::harness::at(40_000);
     script.input(Input::Visible);
     script.event(1, everlink::link::Event::Ping);
     script.until(50_000);

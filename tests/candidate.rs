@@ -1,11 +1,9 @@
 //! A second socket beside a suspect one: the first of the two that proves itself is kept.
 
-mod harness;
-
 use core::time::Duration;
 
+use crate::harness::{Door, Script, at};
 use everlink::link::{Candidate, Event, Failure, Input, State, Status, Wake};
-use harness::{Door, Script, at};
 
 /// Connected, then suspect at 16 140 ms, with a candidate being opened.
 fn suspect() -> Script {
@@ -77,11 +75,9 @@ fn a_candidate_ends_with_the_network_and_with_a_stop() {
     for input in [Input::Offline, Input::Stop { linger: Duration::ZERO }] {
         let mut script = suspect();
         script.input(input);
-        assert!(
-            script.actions.iter().any(|(_, action)| {
-                *action == everlink::link::Action::Abandon { epoch: harness::epoch(2) }
-            })
-        );
+        assert!(script.actions.iter().any(|(_, action)| {
+            *action == everlink::link::Action::Abandon { epoch: crate::harness::epoch(2) }
+        }));
         script.event(2, Event::Opened);
         assert_eq!(script.status(), Status::Disconnected);
     }

@@ -2,17 +2,15 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod law;
-
 use core::num::NonZeroU32;
 use std::collections::{BTreeMap, VecDeque};
 
+use crate::law::proptest_config;
 use everlink::channels::{
     Action, Channels, Config, Confirmed, Joined, Receiver, RefusedReason, SYSTEM, Slot, State, SubscriptionId,
 };
 use everlink::outbox::{self, Arena, Message, MessageId, Outbox, Outcome};
 use everlink::time::Instant;
-use law::proptest_config;
 use proptest::prelude::*;
 
 type Table = Channels<&'static str, [Slot<&'static str>; 4]>;

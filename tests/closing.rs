@@ -1,13 +1,11 @@
 //! The user wants the connection no more, or the peer breaks the protocol.
 
-mod harness;
-
 use core::time::Duration;
 
+use crate::harness::{Door, Script, ms, s};
 use everlink::link::{Action, Event, Failure, Input, State, Status};
 use everlink::outbox::Outcome;
 use everlink::quality::Quality;
-use harness::{Door, Script, ms, s};
 
 const STOP: Input<'_> = Input::Stop { linger: Duration::ZERO };
 
@@ -84,8 +82,8 @@ fn what_has_not_left_within_the_linger_is_settled() {
     script.link.handle(script.now, Input::Stop { linger: s(2) });
     let message = everlink::outbox::Message::text(b"queued".to_vec());
     script.link.send(script.now, message, |_, _| ()).map(drop).unwrap_or_default();
-    script.link.handle(harness::at(3_000), Input::Tick);
-    script.now = harness::at(3_000);
+    script.link.handle(crate::harness::at(3_000), Input::Tick);
+    script.now = crate::harness::at(3_000);
     script.drain();
     script.until(3_500);
     script.sees("close abandon", "3000 close 1 1000");

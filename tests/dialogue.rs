@@ -3,17 +3,15 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod pair;
-
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::pair::{End, Pair, ms};
 use everlink::channels::{RefusedReason, SubscriptionId};
 use everlink::dialogue::{Ask, Content, Refused};
 use everlink::link::Input;
 use everlink::peer::Wake;
 use everlink::requests::{self, RequestId, code};
-use pair::{End, Pair, ms};
 use proptest::prelude::*;
 
 fn ask(pair: &mut Pair, name: &str, what: &str) -> RequestId {
@@ -337,7 +335,7 @@ proptest! {
         pair.answer_all();
         pair.pass(Duration::from_secs(90));
 
-        let done = |side: &pair::Side, what: &str| side.asked.iter().filter(|(_, other)| other == what).count();
+        let done = |side: &crate::pair::Side, what: &str| side.asked.iter().filter(|(_, other)| other == what).count();
         for (id, (_, what, again)) in &asked {
             let ends = pair.client.ends.get(&(0, *id)).cloned().unwrap_or_default();
             if cancelled.contains(id) {

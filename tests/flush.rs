@@ -1,10 +1,8 @@
 //! How messages leave: one action, then the adapter pulls as far as its socket takes frames.
 
-mod harness;
-
+use crate::harness::{Script, epoch, ms};
 use everlink::link::{Action, Event, Next, State};
 use everlink::outbox::{Key, Message, Outcome, Priority, RefusedReason};
-use harness::{Script, epoch, ms};
 
 fn message(text: &str) -> Message<Vec<u8>> {
     Message::text(text.into())
@@ -163,8 +161,8 @@ fn a_flush_makes_silence_suspicious_after_two_seconds() {
     let mut script = Script::connected(|_| {});
     script.until(5_000);
     script.send("stroke");
-    assert_eq!(script.link.wake().unwrap().0, harness::at(7_000));
+    assert_eq!(script.link.wake().unwrap().0, crate::harness::at(7_000));
     script.until(5_500);
     script.text(1, "an echo");
-    assert_eq!(script.link.wake().unwrap().0, harness::at(5_500) + ms(15_000));
+    assert_eq!(script.link.wake().unwrap().0, crate::harness::at(5_500) + ms(15_000));
 }

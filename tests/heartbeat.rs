@@ -1,15 +1,12 @@
 //! The heartbeat alone: pings, answers that are due, and silence.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may be blunt")]
 
-mod harness;
-mod law;
-
 use core::time::Duration;
 
+use crate::harness::{at, ms, s};
+use crate::law::proptest_config;
 use everlink::heartbeat::{Beat, Config, Due, Heartbeat, Mode};
 use everlink::time::Instant;
-use harness::{at, ms, s};
-use law::proptest_config;
 use proptest::prelude::*;
 
 const START: Instant = at(1_000);

@@ -1,12 +1,10 @@
 //! Each accepted message comes to exactly one end, and is told once.
 
-mod harness;
-
 use core::time::Duration;
 
+use crate::harness::{Door, Script, ms};
 use everlink::link::{Event, Failure, Input};
 use everlink::outbox::{Key, Message, Outcome, Policy};
-use harness::{Door, Script, ms};
 
 fn message(text: &str) -> Message<Vec<u8>> {
     Message::text(text.into())

@@ -1,9 +1,7 @@
 //! From one network to another: the old flow is dead without a word, new ones pass.
 
-mod harness;
-
+use crate::harness::{Door, Script};
 use everlink::link::{Candidate, Input, Status};
-use harness::{Door, Script};
 
 #[test]
 fn with_a_hint_the_link_is_back_within_the_probe_and_a_connect() {

@@ -4,10 +4,8 @@
 //! `cargo run --release --features serde,sim --example chaos -- --start 1 --seeds 10000` plays many more.
 #![cfg(feature = "sim")]
 
-mod chaos;
-
-use chaos::program::Program;
-use chaos::run::{Totals, run, shrink};
+use crate::chaos::program::Program;
+use crate::chaos::run::{Totals, run, shrink};
 
 #[test]
 fn nothing_is_lost_repeated_reordered_or_left_open() {

@@ -1,12 +1,10 @@
 //! The native wire: when acknowledgements leave, and with what; pings and health.
 
-mod harness;
-
+use crate::harness::far::{bytes, text};
+use crate::harness::{Script, at, ms};
 use everlink::link::{Event, Wake};
 use everlink::outbox::Kind;
 use everlink::wire::native::{Announced, Envelope};
-use harness::far::{bytes, text};
-use harness::{Script, at, ms};
 
 fn heard(script: &mut Script, texts: &[&str]) {
     let envelopes: Vec<_> = texts.iter().map(|message| text(message)).collect();
@@ -54,7 +52,7 @@ fn it_leaves_at_once_when_half_of_the_other_ends_window_is_used() {
     let mut script = Script::new(|config| {
         config.wire = everlink::wire::Wire::Native(Default::default());
     });
-    script.far = Some(harness::far::Far::default());
+    script.far = Some(crate::harness::far::Far::default());
     script.far().announced = Announced { envelope: 2000, window: 4, window_bytes: 1 << 20 };
     script.input(everlink::link::Input::Start);
     script.until(1_000);
@@ -70,7 +68,7 @@ fn the_bytes_on_the_wire_are_two_above_the_payload() {
     let mut script = Script::native(|_| {});
     script.far = None;
     script.link.send(script.now, everlink::outbox::Message::text(b"stroke".to_vec()), |_, _| ()).unwrap();
-    let frame = script.link.pull(harness::epoch(1)).unwrap();
+    let frame = script.link.pull(crate::harness::epoch(1)).unwrap();
     assert_eq!((frame.head(), frame.payload()), (&[0xCA, 6][..], &b"stroke"[..]));
 }
 

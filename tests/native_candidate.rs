@@ -1,12 +1,10 @@
 //! The native wire: a suspect socket gets a candidate beside it, which resumes; the first that proves itself is kept.
 
-mod harness;
-
+use crate::harness::far::{bytes, text};
+use crate::harness::{Script, at, ms};
 use everlink::link::{Candidate, Cause, Event, Failure, Input, State, Status};
 use everlink::outbox::{Kind, Outcome};
 use everlink::wire::native::{Envelope, Goodbye, code};
-use harness::far::{bytes, text};
-use harness::{Script, at, ms};
 
 /// Connected, then the path of the first socket swallows everything from 2 s on, with a message in flight; suspect at about 5 s,
 /// with a candidate being opened whose own path is fine.
@@ -25,7 +23,7 @@ fn suspect() -> Script {
 #[test]
 fn the_candidate_resumes_and_takes_over() {
     let mut script = suspect();
-    script.server.door = harness::Door::Accepts;
+    script.server.door = crate::harness::Door::Accepts;
     script.until(5_060);
     script.lose_what_is_held();
     script.server.answers = true;
@@ -62,7 +60,7 @@ fn the_old_socket_is_kept_if_it_heals_before_the_candidate_has_said_hello() {
 fn from_its_hello_on_the_candidate_decides_and_what_the_old_socket_delivers_is_not_lost() {
     let mut script = suspect();
     script.event(2, Event::Opened); // nobody asked for it
-    script.server.door = harness::Door::Accepts;
+    script.server.door = crate::harness::Door::Accepts;
     script.until(5_110); // hello is on its way
     script.event(1, Event::Frame { kind: Kind::Binary, data: &bytes(&[text("late")]) });
     assert_eq!(script.delivered, [b"late"]);
@@ -79,7 +77,7 @@ fn from_its_hello_on_the_candidate_decides_and_what_the_old_socket_delivers_is_n
 #[test]
 fn a_candidate_that_fails_while_the_old_one_is_well_again_is_not_replaced() {
     let mut script = suspect();
-    script.server.door = harness::Door::Accepts;
+    script.server.door = crate::harness::Door::Accepts;
     script.until(5_110);
     script.event(1, Event::Frame { kind: Kind::Binary, data: &bytes(&[Envelope::Ack { received: 2 }]) });
     script.close(2, None);
@@ -90,7 +88,7 @@ fn a_candidate_that_fails_while_the_old_one_is_well_again_is_not_replaced() {
 #[test]
 fn when_the_old_socket_dies_during_the_greeting_the_candidate_goes_on() {
     let mut script = suspect();
-    script.server.door = harness::Door::Accepts;
+    script.server.door = crate::harness::Door::Accepts;
     script.until(5_110);
     script.close(1, None);
     assert_eq!(script.status(), Status::Connecting);
@@ -104,7 +102,7 @@ fn when_the_old_socket_dies_during_the_greeting_the_candidate_goes_on() {
 #[test]
 fn being_superseded_by_the_own_candidate_is_no_end() {
     let mut script = suspect();
-    script.server.door = harness::Door::Accepts;
+    script.server.door = crate::harness::Door::Accepts;
     script.until(5_110);
     let goodbye = Goodbye { code: code::SUPERSEDED, retry_after: 0, attempt: 2, reason: "" };
     script.event(1, Event::Frame { kind: Kind::Binary, data: &bytes(&[Envelope::Goodbye(goodbye)]) });
@@ -118,7 +116,7 @@ fn being_superseded_by_the_own_candidate_is_no_end() {
 #[test]
 fn being_superseded_by_a_candidate_that_was_given_up_leads_to_another_socket_at_once() {
     let mut script = suspect();
-    script.server.door = harness::Door::Accepts;
+    script.server.door = crate::harness::Door::Accepts;
     script.until(5_110);
     script.event(2, Event::Failed(Failure::Connect));
     let goodbye = Goodbye { code: code::SUPERSEDED, retry_after: 0, attempt: 2, reason: "" };

@@ -2,16 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod harness;
-
 use core::num::NonZeroU32;
 
+use crate::harness::Script;
 use everlink::channels::{RefusedReason, State, SubscriptionId};
 use everlink::dialogue::{Content, Refused};
 use everlink::link::Input;
 use everlink::outbox::{Kind, Policy};
 use everlink::wire::native::{Channel, Envelope};
-use harness::Script;
 
 fn talking(change: impl FnOnce(&mut everlink::link::Config)) -> Script {
     let mut script = Script::native(change);
@@ -28,10 +26,10 @@ fn subscribe(script: &mut Script, name: &str) -> SubscriptionId {
 
 /// Lets time pass, and confirms every order that comes.
 fn served_until(script: &mut Script, millis: u64) {
-    let until = harness::at(millis);
+    let until = crate::harness::at(millis);
     let mut served = script.far().came().len();
     while script.now < until {
-        let next = (script.now + harness::ms(10)).min(until);
+        let next = (script.now + crate::harness::ms(10)).min(until);
         script.until_instant(next);
         let came: Vec<String> = script.far().came().iter().map(|came| (*came).into()).collect();
         for order in came.iter().skip(served) {

@@ -1,16 +1,14 @@
 //! A state that outlives the process: what waits for the disk in durable mode, and what a stored state may be.
 
-mod harness;
-
 use core::time::Duration;
 
+use crate::harness::{Script, at, ms, s};
 use everlink::delivery::InDoubt;
 use everlink::link::{Action, Config, Input, Link, Next, RestoreError, Wake};
 use everlink::outbox::{Message, Outcome, Priority};
 use everlink::time::Instant;
 use everlink::wire::Wire;
 use everlink::wire::native::Limits;
-use harness::{Script, at, ms, s};
 
 fn durable(config: &mut Config) {
     config.delivery.durable = true;
@@ -22,7 +20,7 @@ fn hello_and_messages_wait_until_what_they_depend_on_is_stored() {
         config.wire = Wire::Native(Limits::default());
         config.delivery.durable = true;
     });
-    script.far = Some(harness::far::Far::default());
+    script.far = Some(crate::harness::far::Far::default());
     script.disk = Some(ms(300));
     script.input(Input::Start);
     script.until(1_000);
@@ -139,7 +137,7 @@ fn full() -> (Script, Vec<u8>) {
 fn what_is_restored_goes_on_with_the_same_ids_in_the_same_order() {
     let (mut script, state) = full();
     let config = script.link.config().clone();
-    script.stored = harness::Snapshot { state, ..harness::Snapshot::default() };
+    script.stored = crate::harness::Snapshot { state, ..crate::harness::Snapshot::default() };
     script.server.answers = true;
     script.kill(&config, 9);
     script.until(3_000);
@@ -187,7 +185,7 @@ fn a_state_older_than_what_was_sent_begins_a_new_session_and_all_of_it_is_in_dou
     script.until(3_000); // all four arrive, and the process lives on without storing
     script.close(1, None);
     script.until(6_000); // a later hello
-    script.stored = harness::Snapshot { state, ..harness::Snapshot::default() };
+    script.stored = crate::harness::Snapshot { state, ..crate::harness::Snapshot::default() };
     script.kill(&config, 9);
     script.settled.clear();
     script.forget();
@@ -212,7 +210,7 @@ fn or_all_of_it_is_sent_again_if_that_is_configured() {
     script.until(3_000);
     script.close(1, None);
     script.until(6_000);
-    script.stored = harness::Snapshot { state, ..harness::Snapshot::default() };
+    script.stored = crate::harness::Snapshot { state, ..crate::harness::Snapshot::default() };
     script.kill(&config, 9);
     script.until(30_000);
     assert_eq!(script.far().came(), ["a", "b", "d", "c", "d", "b", "a", "c"]);

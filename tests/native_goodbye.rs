@@ -1,14 +1,12 @@
 //! The native wire: goodbyes of the server, and how a stop ends a session.
 
-mod harness;
-
 use core::time::Duration;
 
+use crate::harness::far::bytes;
+use crate::harness::{Script, at, s};
 use everlink::link::{Cause, Event, Input, State, Status};
 use everlink::outbox::{Kind, Outcome};
 use everlink::wire::native::{Envelope, Goodbye, code};
-use harness::far::bytes;
-use harness::{Script, at, s};
 
 const fn goodbye(code: u16, retry_after: u32) -> Goodbye<'static> {
     Goodbye { code, retry_after, attempt: 0, reason: "bye" }
@@ -63,9 +61,12 @@ fn retry_after_is_honoured_and_the_socket_closed_without_another_word() {
 #[test]
 fn what_comes_behind_a_goodbye_is_not_looked_at() {
     let mut script = Script::native(|_| {});
-    let frame = bytes(&[Envelope::Goodbye(goodbye(1001, 0)), harness::far::text("too late")]);
+    let frame = bytes(&[Envelope::Goodbye(goodbye(1001, 0)), crate::harness::far::text("too late")]);
     script.event(1, Event::Frame { kind: Kind::Binary, data: &frame });
-    script.event(1, Event::Frame { kind: Kind::Binary, data: &bytes(&[harness::far::text("still later")]) });
+    script.event(
+        1,
+        Event::Frame { kind: Kind::Binary, data: &bytes(&[crate::harness::far::text("still later")]) },
+    );
     assert!(script.delivered.is_empty());
 }
 

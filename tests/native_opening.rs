@@ -1,13 +1,11 @@
 //! The native wire: from an open socket to the welcome.
 
-mod harness;
-
+use crate::harness::far::{Far, bytes, text};
+use crate::harness::{Script, at};
 use everlink::link::{Config, Event, Input, State, Status, Wake};
 use everlink::outbox::{Kind, Message, Outcome, RefusedReason};
 use everlink::wire::Wire;
 use everlink::wire::native::{Announced, Envelope, Goodbye, Limits, Token, Welcome, code, tag};
-use harness::far::{Far, bytes, text};
-use harness::{Script, at};
 
 fn native(config: &mut Config) {
     config.wire = Wire::Native(Limits::default());

@@ -2,20 +2,17 @@
 //! arrives exactly once and in order within its priority, or is settled as never sent and never arrives, or is in doubt and
 //! arrives at most once; and in doubt is nothing as long as the server remembers the session.
 
-mod harness;
-mod law;
-
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use crate::harness::far::Far;
+use crate::harness::{Door, Script, ms};
+use crate::law::proptest_config;
 use everlink::backoff::Jitter;
 use everlink::link::{Candidate, Failure, Input, State, Status};
 use everlink::outbox::{Message, MessageId, Outcome, Policy, Priority};
 use everlink::wire::Wire;
 use everlink::wire::native::Limits;
-use harness::far::Far;
-use harness::{Door, Script, ms};
-use law::proptest_config;
 use proptest::prelude::*;
 
 const REGRESSIONS: &str = "proptest-regressions/native_promise.txt";

@@ -2,16 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod harness;
-
 use core::time::Duration;
 
+use crate::harness::{Script, at, ms, s};
 use everlink::dialogue::{Ask, Content, Refused};
 use everlink::link::{Input, Wake};
 use everlink::outbox::Kind;
 use everlink::requests::{Ended, RequestId, code};
 use everlink::wire::native::{Envelope, Form, Request};
-use harness::{Script, at, ms, s};
 
 /// Connected, with a dialogue.
 fn talking(change: impl FnOnce(&mut everlink::link::Config)) -> Script {
@@ -297,11 +295,17 @@ fn what_one_frame_may_hold_is_bounded() {
     let mut script = talking(|_| {});
     let envelope = Envelope::Response { id: 9, kind: Kind::Text, data: b"" };
     let most = vec![envelope; 64];
-    script.event(1, everlink::link::Event::Frame { kind: Kind::Binary, data: &harness::far::bytes(&most) });
+    script.event(
+        1,
+        everlink::link::Event::Frame { kind: Kind::Binary, data: &crate::harness::far::bytes(&most) },
+    );
     assert_eq!(script.link.strays(), 64);
     assert!(script.told.is_empty());
     let more = vec![envelope; 65];
-    script.event(1, everlink::link::Event::Frame { kind: Kind::Binary, data: &harness::far::bytes(&more) });
+    script.event(
+        1,
+        everlink::link::Event::Frame { kind: Kind::Binary, data: &crate::harness::far::bytes(&more) },
+    );
     assert_eq!(script.link.strays(), 128);
     script.until(1_010);
     script.sees("close", "1000 close 1 4105");

@@ -1,15 +1,13 @@
 //! The native wire: a session outlives its sockets, and nothing is lost or comes twice.
 
-mod harness;
-
 use core::time::Duration;
 
+use crate::harness::far::{bytes, text};
+use crate::harness::{Door, Script, closed, s};
 use everlink::delivery::InDoubt;
 use everlink::link::{Cause, Event, State, Status};
 use everlink::outbox::{Kind, Message, Outcome, Priority};
 use everlink::wire::native::{Envelope, Goodbye, Welcome, code};
-use harness::far::{bytes, text};
-use harness::{Door, Script, closed, s};
 
 /// Three messages leave and are written, and the path swallows them; then the socket dies.
 fn swallowed(change: impl FnOnce(&mut everlink::link::Config)) -> Script {
@@ -91,8 +89,10 @@ fn repeats_are_dropped_and_counted() {
 fn deliveries_that_are_dropped_early_are_counted_all_the_same() {
     let mut script = Script::native(|_| {});
     let frame = bytes(&[text("x"), text("y")]);
-    let input =
-        everlink::link::Input::Socket(harness::epoch(1), Event::Frame { kind: Kind::Binary, data: &frame });
+    let input = everlink::link::Input::Socket(
+        crate::harness::epoch(1),
+        Event::Frame { kind: Kind::Binary, data: &frame },
+    );
     let mut deliveries = script.link.handle(script.now, input);
     let again = deliveries.clone();
     deliveries.next(); // and not the other

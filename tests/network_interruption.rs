@@ -1,10 +1,8 @@
 //! The network goes away for a while: it is noticed, it is shown, nothing is lost, and the link comes back.
 
-mod harness;
-
+use crate::harness::{Door, Script, ms, s};
 use everlink::link::{Failure, Input, State, Status};
 use everlink::outbox::Outcome;
-use harness::{Door, Script, ms, s};
 
 // pain 1
 #[test]

@@ -1,11 +1,9 @@
 //! Offline and online: what the operating system says about the network.
 
-mod harness;
-
 use core::time::Duration;
 
+use crate::harness::{Door, Script, ms};
 use everlink::link::{Cause, Event, Failure, Input, State, Status};
-use harness::{Door, Script, ms};
 
 #[test]
 fn a_live_socket_is_probed_at_once_and_kept() {
@@ -51,7 +49,7 @@ fn what_a_discarded_socket_still_says_is_ignored() {
         Event::Frame { kind: everlink::outbox::Kind::Text, data: b"late" },
         Event::Written(99),
         Event::Violation(1002),
-        Event::Closed(harness::closed(Some(1000))),
+        Event::Closed(crate::harness::closed(Some(1000))),
         Event::Opened,
         Event::Failed(Failure::Connect),
     ] {
@@ -185,7 +183,7 @@ fn what_was_asked_for_just_before_the_network_went_leaves_when_it_is_back() {
     // The flush is told, and the network goes before the adapter pulls.
     assert!(matches!(script.link.poll(), everlink::link::Next::Do(everlink::link::Action::Flush { .. })));
     script.link.handle(script.now, Input::Offline);
-    assert_eq!(script.link.pull(harness::epoch(1)), None);
+    assert_eq!(script.link.pull(crate::harness::epoch(1)), None);
     script.until(2_000);
     script.input(Input::Online);
     script.until(3_000);

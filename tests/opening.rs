@@ -1,9 +1,7 @@
 //! From the user's wish to an open socket, and all that can go wrong on the way.
 
-mod harness;
-
+use crate::harness::{Door, Script, at, ms, s};
 use everlink::link::{Cause, Event, Failure, Input, State, Status, Wake};
-use harness::{Door, Script, at, ms, s};
 
 #[test]
 fn the_first_attempt_is_made_at_once() {

@@ -3,15 +3,11 @@
 #![cfg(feature = "alloc")]
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod law;
-#[path = "harness/naive_outbox.rs"]
-mod naive_outbox;
-
 use core::time::Duration;
 
+use crate::law::proptest_config;
+use crate::naive_outbox::{Op, run, run_swapped};
 use everlink::outbox::{Config, Policy, Priority};
-use law::proptest_config;
-use naive_outbox::{Op, run, run_swapped};
 use proptest::prelude::*;
 
 fn any_priority() -> impl Strategy<Value = Priority> {

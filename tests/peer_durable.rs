@@ -1,13 +1,11 @@
 //! A server in durable mode: what waits for the disk, and what a killed one goes on with.
 
-mod sessions;
-
 use core::time::Duration;
 
+use crate::sessions::{Client, Server, talk};
 use everlink::error::ConfigError;
 use everlink::outbox::Outcome;
 use everlink::peer::{Config, Input, Sessions};
-use sessions::{Client, Server, talk};
 
 fn durable(config: &mut Config) {
     config.delivery.durable = true;

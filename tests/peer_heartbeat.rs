@@ -1,14 +1,12 @@
 //! Is the client there? What this end answers, when it asks, and what silence means.
 
-mod sessions;
-
 use core::time::Duration;
 
+use crate::sessions::{at, connected, encode, talk};
 use everlink::link::Event;
 use everlink::outbox::Kind;
 use everlink::peer::Wake;
 use everlink::wire::native::Envelope;
-use sessions::{at, connected, encode, talk};
 
 #[test]
 fn a_ping_is_answered_with_its_nonce() {
@@ -130,7 +128,7 @@ fn a_driver_that_ticks_all_the_time_sees_the_same_as_one_that_sleeps_to_the_dead
 #[test]
 fn one_peer_s_clock_is_that_of_all() {
     let (mut server, _) = connected("ann", |_| ());
-    let mut bob = sessions::Client::new("bob");
+    let mut bob = crate::sessions::Client::new("bob");
     server.now = at(1_000);
     let number = server.connect(&mut bob);
     talk(&mut server, number, &mut bob);

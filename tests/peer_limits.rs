@@ -1,13 +1,11 @@
 //! How many sessions there may be, and of whom; what goes when there is no room; and goodbyes.
 
-mod sessions;
-
 use core::time::Duration;
 
+use crate::sessions::{Client, Server, at, connected, encode, talk};
 use everlink::outbox::{Kind, Outcome};
 use everlink::peer::{Config, Sessions};
 use everlink::wire::native::{Envelope, Form, Goodbye, Request, code};
-use sessions::{Client, Server, at, connected, encode, talk};
 
 fn few(config: &mut Config) {
     config.acceptor.sessions.count = 3;

@@ -2,12 +2,11 @@
 //! other hears, exactly once.
 #![cfg(feature = "sim")]
 
-mod law;
-mod sessions;
-
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use crate::law::proptest_config;
+use crate::sessions::at;
 use everlink::link::{self, Action, Cause, Status};
 use everlink::outbox::{Kind, Message, MessageId, Outcome, Policy};
 use everlink::peer::Slow;
@@ -15,15 +14,13 @@ use everlink::sim::{Change, ConnectionId, Happening, Out, Server, Sim};
 use everlink::time::Instant;
 use everlink::wire::Wire;
 use everlink::wire::native::{Limits, code};
-use law::proptest_config;
 use proptest::prelude::*;
-use sessions::at;
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 /// A server with sessions in the simulated world, whose application says a number to its client again and again.
 struct Host {
-    server: sessions::Server,
+    server: crate::sessions::Server,
     make: fn(&mut everlink::peer::Config),
     numbers: BTreeMap<ConnectionId, u32>,
     /// When it says the next one, and how often.
@@ -41,7 +38,7 @@ struct Host {
 impl Host {
     fn new(make: fn(&mut everlink::peer::Config)) -> Host {
         Host {
-            server: sessions::Server::new(make),
+            server: crate::sessions::Server::new(make),
             make,
             numbers: BTreeMap::new(),
             says: None,
@@ -140,7 +137,7 @@ impl Server for Host {
     fn restarted(&mut self, now: Instant) {
         let settled = core::mem::take(&mut self.server.settled);
         let delivered = core::mem::take(&mut self.server.delivered);
-        self.server = sessions::Server::new(self.make);
+        self.server = crate::sessions::Server::new(self.make);
         (self.server.settled, self.server.delivered) = (settled, delivered);
         self.server.now = now;
         self.numbers.clear();

@@ -1,14 +1,12 @@
 //! A session goes on over another socket, or it cannot; what was in flight then, and what both ends are told.
 
-mod sessions;
-
 use core::time::Duration;
 
+use crate::sessions::{Client, Server, connected, encode, talk};
 use everlink::delivery::InDoubt;
 use everlink::outbox::Kind;
 use everlink::outbox::{Message, Outcome};
 use everlink::wire::native::Envelope;
-use sessions::{Client, Server, connected, encode, talk};
 
 #[test]
 fn a_client_is_welcomed_and_heard_before_it_is_sent_what_counts() {

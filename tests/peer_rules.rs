@@ -1,15 +1,12 @@
 //! What holds for a server whatever its clients, its sockets and its clock do: three clients that forget nothing are the oracle.
 
-mod law;
-mod sessions;
-
+use crate::law::proptest_config;
+use crate::sessions::Client;
+use crate::sessions::world::{Step, World};
 use everlink::link::Event;
 use everlink::outbox::{Kind, Policy, Priority};
 use everlink::peer::Slow;
-use law::proptest_config;
 use proptest::prelude::*;
-use sessions::Client;
-use sessions::world::{Step, World};
 
 fn step() -> impl Strategy<Value = Step> {
     let who = || 0..3_usize;
@@ -72,7 +69,7 @@ proptest! {
     fn a_hostile_client_harms_nobody(
         frames in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 1..60),
     ) {
-        let (mut server, mut ann) = sessions::connected("ann", |_| ());
+        let (mut server, mut ann) = crate::sessions::connected("ann", |_| ());
         let mut mallory = Client::new("eve");
         let mut number = server.connect(&mut mallory);
         for frame in frames {
@@ -81,7 +78,7 @@ proptest! {
                 // Whatever its counts were, it goes on with the token that it has.
                 let frames = server.fetch(number);
                 for frame in &frames {
-                    if let Some(token) = sessions::token_of(frame) {
+                    if let Some(token) = crate::sessions::token_of(frame) {
                         mallory.token = token;
                     }
                 }
@@ -91,7 +88,7 @@ proptest! {
         }
         server.send("ann", "all well").unwrap();
         ann.queue("yes");
-        sessions::talk(&mut server, 1, &mut ann);
+        crate::sessions::talk(&mut server, 1, &mut ann);
         prop_assert_eq!(&ann.inbox, &["all well"]);
         prop_assert!(server.delivered.iter().any(|(name, data)| name == "ann" && data == b"yes"));
         prop_assert!(server.sessions.len() <= 17);

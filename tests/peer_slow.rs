@@ -1,10 +1,8 @@
 //! A client that does not keep up: the window, the bounded queue, who yields, and when it has to go.
 
-mod sessions;
-
+use crate::sessions::{connected, talk};
 use everlink::outbox::{Message, Outcome, Policy, Priority, RefusedReason};
 use everlink::peer::Slow;
-use sessions::{connected, talk};
 
 #[test]
 fn the_window_holds_back_what_the_client_has_not_acknowledged() {
@@ -117,17 +115,17 @@ fn only_what_servers_say_is_accepted() {
 fn what_has_grown_too_old_while_the_adapter_was_busy_is_not_sent() {
     use everlink::peer::{Action, Input, Next};
     let (mut server, _) = connected("ann", |_| ());
-    let mut bob = sessions::Client::new("bob");
+    let mut bob = crate::sessions::Client::new("bob");
     let number = server.connect(&mut bob);
     talk(&mut server, number, &mut bob);
     let (ann, bob) = (server.id("ann"), server.id("bob"));
     let brief = Message::text(b"brief".to_vec()).with_ttl(core::time::Duration::from_millis(5));
     let mut peer = server.sessions.peer(bob).unwrap();
     peer.send(server.now, brief, |_, _| ()).unwrap();
-    let epoch = sessions::epoch(number);
+    let epoch = crate::sessions::epoch(number);
     assert_eq!(peer.poll(), Next::Do(Action::Flush { epoch }));
     // Before the adapter comes to pull, it hears from another client, later.
-    let later = sessions::at(10);
+    let later = crate::sessions::at(10);
     server.sessions.peer(ann).unwrap().handle(later, Input::Tick);
     assert_eq!(server.sessions.peer(bob).unwrap().pull(epoch), None);
     server.seen();

@@ -1,13 +1,11 @@
 //! Sessions that outlive their process: stored when it ends, restored by the next one.
 
-mod sessions;
-
 use core::time::Duration;
 
+use crate::sessions::{Client, Server, at, connected, talk};
 use everlink::outbox::{Message, Outcome};
 use everlink::peer::{Config, RestoreError, Sessions};
 use everlink::wire::native::code;
-use sessions::{Client, Server, at, connected, talk};
 
 const AWAY: Duration = Duration::from_secs(20);
 const MINUTE: Duration = Duration::from_secs(60);

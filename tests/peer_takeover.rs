@@ -1,10 +1,8 @@
 //! A session goes to another socket while the old one is there: who wins, who is told what, and what of the old one still counts.
 
-mod sessions;
-
+use crate::sessions::{Client, connected, encode, talk};
 use everlink::outbox::{Kind, Outcome};
 use everlink::wire::native::Envelope;
-use sessions::{Client, connected, encode, talk};
 
 const SUPERSEDED: &str = "1: goodbye 4100, retry 0, attempt 2, \"on another socket\"";
 
@@ -27,8 +25,11 @@ fn the_newer_hello_takes_the_session_and_the_old_socket_is_told() {
 #[test]
 fn whoever_carries_the_old_socket_finds_out_by_itself() {
     let (mut server, mut client) = connected("ann", |_| ());
-    let mut connection =
-        everlink::peer::Connection::new(&server.sessions.config().acceptor, server.now, sessions::epoch(99));
+    let mut connection = everlink::peer::Connection::new(
+        &server.sessions.config().acceptor,
+        server.now,
+        crate::sessions::epoch(99),
+    );
     let hello = client.hello();
     let event = everlink::link::Event::Frame { kind: Kind::Binary, data: &hello };
     assert!(matches!(
@@ -59,7 +60,7 @@ fn what_the_old_socket_still_delivers_is_ignored() {
     let id = server.id("ann");
     let mut peer = server.sessions.peer(id).unwrap();
     let event = everlink::link::Event::Frame { kind: Kind::Binary, data: &late };
-    let input = everlink::peer::Input::Socket(sessions::epoch(1), event);
+    let input = everlink::peer::Input::Socket(crate::sessions::epoch(1), event);
     assert_eq!(peer.handle(server.now, input).next(), None, "even if it is told of it");
     assert_eq!(server.sessions.counts().stale_inputs, 1);
     talk(&mut server, number, &mut client);

@@ -1,11 +1,9 @@
 //! Resume tokens: what a wrong one reveals, how they are renewed in band, when they expire; and credentials that are renewed.
 
-mod sessions;
-
 use core::time::Duration;
 
+use crate::sessions::{Client, connected, encode, talk};
 use everlink::wire::native::{Credentials, Envelope, Token, code};
-use sessions::{Client, connected, encode, talk};
 
 const NEW: &str = "welcome new, received 0, from 0";
 

@@ -2,15 +2,13 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod law;
-
 use core::time::Duration;
 use std::collections::BTreeMap;
 
+use crate::law::proptest_config;
 use everlink::outbox::{self, Arena, Message, MessageId, Outbox, Outcome};
 use everlink::requests::{Config, End, Ended, Incoming, Refused, RequestId, Requests, Slot, Unwelcome};
 use everlink::time::Instant;
-use law::proptest_config;
 use proptest::prelude::*;
 
 fn at(millis: u64) -> Instant {

@@ -1,17 +1,14 @@
 //! The rules that the machine keeps, whatever is done to it and whenever it is drained.
 
-mod harness;
-mod law;
-
 use core::time::Duration;
 
+use crate::harness::books::Books;
+use crate::harness::random::{configs, histories, native_configs, native_histories, talking_histories};
+use crate::harness::{Door, Script, at, epoch, ms};
+use crate::law::proptest_config;
 use everlink::link::{Event, Input, Link, State};
 use everlink::outbox::{Kind, Message};
 use everlink::time::Instant;
-use harness::books::Books;
-use harness::random::{configs, histories, native_configs, native_histories, talking_histories};
-use harness::{Door, Script, at, epoch, ms};
-use law::proptest_config;
 use proptest::prelude::*;
 
 const REGRESSIONS: &str = "proptest-regressions/rules.txt";
@@ -105,7 +102,7 @@ proptest! {
                     Event::Frame { kind: Kind::Text, data: b"late" },
                     Event::Written(u64::MAX),
                     Event::Violation(1002),
-                    Event::Closed(harness::closed(Some(1000))),
+                    Event::Closed(crate::harness::closed(Some(1000))),
                 ] {
                     ticked.handle(Input::Tick);
                     let mut deliveries = told.link.handle(told.now, Input::Socket(of, event));
@@ -241,7 +238,7 @@ proptest! {
         let script = |chatty| {
             let config = config.clone();
             let mut script = Script::with_seed(seed, |fresh| *fresh = config);
-            script.far = Some(harness::far::Far::default());
+            script.far = Some(crate::harness::far::Far::default());
             script.chatty = chatty;
             live(&mut script, &weather);
             script

@@ -1,13 +1,11 @@
 //! A server that pings: its one-byte ping is answered, and its silence is watched with a margin.
 
-mod harness;
-
+use crate::harness::{Script, ms, s};
 use everlink::heartbeat::Mode;
 use everlink::link::{Config, Event, Input, Status};
 use everlink::outbox::Kind;
 use everlink::wire::raw::Style;
 use everlink::wire::{Opcode, Wire, raw};
-use harness::{Script, ms, s};
 
 /// As many tutorials have it: a ping every 10 s, the byte 0x01, answered by the byte 0x01.
 fn one_byte(config: &mut Config) {
@@ -95,7 +93,7 @@ fn a_flood_of_pings_is_answered_once_for_each_drain() {
     let mut script = Script::connected(one_byte);
     for _ in 0..1_000 {
         let ping = Event::Frame { kind: Kind::Binary, data: &[1] };
-        script.link.handle(script.now, Input::Socket(harness::epoch(1), ping));
+        script.link.handle(script.now, Input::Socket(crate::harness::epoch(1), ping));
     }
     script.drain();
     script.sees("pong", "1000 pong 1");

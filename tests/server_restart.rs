@@ -1,9 +1,7 @@
 //! The server goes away and comes back: clients spread, do not hammer, and need nobody's help.
 
-mod harness;
-
+use crate::harness::{Door, Script, closed, ms, s};
 use everlink::link::{Cause, Close, Event, Failure, Input, State, Status};
-use harness::{Door, Script, closed, ms, s};
 
 #[test]
 fn a_restart_that_is_announced_is_waited_out_spread_over_an_interval() {

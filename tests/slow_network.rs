@@ -1,10 +1,8 @@
 //! A slow path is shown and survived.
 
-mod harness;
-
+use crate::harness::{Script, ms};
 use everlink::link::{Event, Input, State, Status};
 use everlink::quality::Quality;
-use harness::{Script, ms};
 
 #[test]
 fn slowness_is_shown_and_nothing_is_killed() {

@@ -1,10 +1,8 @@
 //! How sockets end over bytes: who says what, who hangs up first, how long it may take, and what does not leave any more.
 
-mod bytes;
-
 use std::time::Duration;
 
-use bytes::{Rig, Said, frame, quiet, text};
+use crate::bytes::{Rig, Said, frame, quiet, text};
 use everlink::link::{Action as LinkAction, Cause, Input, State, Status};
 use everlink::stream::{Action, ROOM};
 use everlink::ws::Violation;

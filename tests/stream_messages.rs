@@ -1,10 +1,8 @@
 //! Messages over bytes: whole, in pieces, too large; what is known of those that go out.
 
-mod bytes;
-
 use std::time::Duration;
 
-use bytes::{Rig, SECRET, Said, frame, quiet, text};
+use crate::bytes::{Rig, SECRET, Said, frame, quiet, text};
 use everlink::link::{Action as LinkAction, Input, Link, State};
 use everlink::outbox::{Kind, Outcome};
 use everlink::stream::{self, Action, Memory, RESERVE, ROOM, Stream};
@@ -92,7 +90,7 @@ fn without_an_allocator_messages_are_as_large_as_their_memory() {
     assert_eq!(rig.said(epoch).len(), 10);
     // One that is too large is refused before it comes, and one whose fragments are, when they do.
     rig.feed(epoch, &frame(0x82, &[1; 601])[..4]);
-    let violated = |wanted: Violation| move |told: &bytes::Told| matches!(told, Action::Violated { error, .. } if error.violation == wanted);
+    let violated = |wanted: Violation| move |told: &crate::bytes::Told| matches!(told, Action::Violated { error, .. } if error.violation == wanted);
     assert!(rig.has(violated(Violation::FrameTooBig(601))), "{:?}", rig.told);
     assert_eq!(rig.said(epoch).last(), Some(&Said::Close(Some(1009))));
     rig.pass(Duration::from_secs(1));

@@ -1,10 +1,8 @@
 //! A link over bytes opens: what is asked, what is answered, and all that can go wrong between.
 
-mod bytes;
-
 use std::time::Duration;
 
-use bytes::{Rig, SECRET, Said, frame, quiet, text};
+use crate::bytes::{Rig, SECRET, Said, frame, quiet, text};
 use everlink::link::{Action as LinkAction, Cause, Failure, Input, State, Status};
 use everlink::stream::{self, Action, Fault};
 use everlink::ws::handshake::{Fault as Wrong, Request};

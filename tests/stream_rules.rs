@@ -1,17 +1,14 @@
 //! The laws of a stream: how bytes are split does not matter, nothing that a peer says does harm, ticks are idempotent, the same
 //! inputs give the same outputs.
 
-mod bytes;
-mod law;
-
 use std::time::Duration;
 
-use bytes::{Rig, Said, Told, frame, quiet};
+use crate::bytes::{Rig, Said, Told, frame, quiet};
+use crate::law::proptest_config;
 use everlink::link::{Config, Input, Link};
 use everlink::outbox::Kind;
 use everlink::stream::{self, Action, Memory, RESERVE, Stream};
 use everlink::ws::handshake::Request;
-use law::proptest_config;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -1,11 +1,9 @@
 //! The process did not run for a while: a clock that jumped proves nothing.
 
-mod harness;
-
+use crate::harness::{Door, Script, s};
 use everlink::heartbeat::Mode;
 use everlink::link::{Candidate, Input, Status};
 use everlink::quality::Quality;
-use harness::{Door, Script, s};
 
 // pain 5
 #[test]
@@ -25,7 +23,7 @@ fn the_time_of_a_suspension_is_no_round_trip() {
     script.frozen_until(60_000);
     script.until(61_000);
     let latency = script.report().latency.map(|latency| (latency.min, latency.max));
-    assert_eq!(latency, Some((harness::ms(40), harness::ms(40))));
+    assert_eq!(latency, Some((crate::harness::ms(40), crate::harness::ms(40))));
     assert_eq!(script.link.quality(), Quality::Excellent);
 }
 
@@ -59,7 +57,7 @@ fn a_link_frozen_in_the_middle_of_a_ping_or_a_probe_lives() {
         }
         // The answer came while the process stood still; then again nothing is read before the tick.
         let answers = core::mem::replace(&mut script.server.answers, false);
-        script.now = harness::at(60_000);
+        script.now = crate::harness::at(60_000);
         script.link.handle(script.now, Input::Tick);
         script.drain();
         script.server.answers = answers;
@@ -105,7 +103,7 @@ fn opening_gets_a_grace_when_the_process_stood_still() {
     script.server.door = Door::Silent;
     script.input(Input::Start);
     script.until(500);
-    script.now = harness::at(60_000);
+    script.now = crate::harness::at(60_000);
     script.input(Input::Tick);
     script.sees("open abandon retry", "0 open 1 attempt 0");
     script.event(1, everlink::link::Event::Opened);

@@ -2,22 +2,19 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test may be blunt")]
 #![cfg(feature = "serde")]
 
-mod harness;
-mod law;
-
 use core::time::Duration;
 
+use crate::harness::at;
+use crate::harness::random::{configs, histories};
+use crate::harness::tape::record;
+use crate::law::proptest_config;
 use everlink::link::{Config, Next};
 use everlink::trace::{Problem, Reader, Record, Recorder, Step, replay};
-use harness::at;
-use harness::random::{configs, histories};
-use harness::tape::record;
-use law::proptest_config;
 use proptest::prelude::*;
 
 /// A short history with everything in it.
 fn sample() -> Vec<u8> {
-    use harness::steps::{Happening, Of, Step as S};
+    use crate::harness::steps::{Happening, Of, Step as S};
     let history = [
         S::Start,
         S::Drain,
@@ -223,8 +220,8 @@ fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
         token: Token::new(b"second secret"),
         credentials: Credentials::new(b"third secret"),
     };
-    let frame = harness::far::bytes(&[
-        harness::far::text("in front"),
+    let frame = crate::harness::far::bytes(&[
+        crate::harness::far::text("in front"),
         Envelope::Welcome(Welcome {
             version: 1,
             resumed: false,
@@ -234,15 +231,15 @@ fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
             session: 9,
             token,
         }),
-        harness::far::text("news"),
+        crate::harness::far::text("news"),
         renewal,
-        harness::far::text("more"),
+        crate::harness::far::text("more"),
         // More than anyone would send.
         renewal,
         renewal,
         renewal,
     ]);
-    let welcome = &frame[harness::far::bytes(&[harness::far::text("in front")]).len()..];
+    let welcome = &frame[crate::harness::far::bytes(&[crate::harness::far::text("in front")]).len()..];
     link.set_credentials(Some(b"fourth secret".to_vec()));
     link.handle(at(0), Input::Start);
     let mut delivered = 0;
@@ -256,10 +253,10 @@ fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
             1 => Event::Opened,
             3 => Event::Frame { kind: Kind::Binary, data: welcome },
             5 => Event::Frame { kind: Kind::Binary, data: &frame },
-            6 => Event::Closed(harness::closed(None)),
+            6 => Event::Closed(crate::harness::closed(None)),
             _ => Event::Ping,
         };
-        delivered += link.handle(at(millis), Input::Socket(harness::epoch(1), event)).count();
+        delivered += link.handle(at(millis), Input::Socket(crate::harness::epoch(1), event)).count();
     }
     drop(link);
     assert_eq!(

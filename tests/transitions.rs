@@ -1,5 +1,5 @@
 //! The transition matrix: every state met with every input. `docs/transitions.md` holds it, and the diagrams in there and in
-//! the README are generated from it; `EVERLINK_BLESS=1 cargo test --test transitions` writes them anew.
+//! the README are generated from it; `EVERLINK_BLESS=1 cargo test --test core transitions` writes them anew.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -355,7 +355,7 @@ fn stands(file: &str, mark: &str, wanted: &str) {
     if std::env::var_os("EVERLINK_BLESS").is_some() {
         std::fs::write(&path, format!("{}{wanted}{}", &text[..from], &text[to..])).unwrap();
     } else {
-        let hint = "what the machine does has changed: look at it, then EVERLINK_BLESS=1 cargo test --test transitions";
+        let hint = "what the machine does has changed: look at it, then EVERLINK_BLESS=1 cargo test --test core transitions";
         assert_eq!(&text[from..to], wanted, "{file}: {hint}");
     }
 }

@@ -2,14 +2,12 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod law;
-
+use crate::law::proptest_config;
 use everlink::error::NoRoom;
 use everlink::wire::json::{
     DEPTH_MAX, DecodeError, Id, Message, Payload, Problem, Raw, Reason, Secret, Text,
 };
 use everlink::wire::native::Form;
-use law::proptest_config;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,15 +1,12 @@
 //! The raw wire: what is a heartbeat, what is a message, and how patterns are written.
 
-mod harness;
-mod law;
-
+use crate::harness::Script;
+use crate::law::proptest_config;
 use everlink::heartbeat::Mode;
 use everlink::link::{Config, Link};
 use everlink::outbox::{Kind, Message, RefusedReason};
 use everlink::wire::raw::{Pattern, Style};
 use everlink::wire::{Opcode, Wire, raw};
-use harness::Script;
-use law::proptest_config;
 use proptest::prelude::*;
 
 fn wire(heartbeat: Style, mode: Mode) -> impl FnOnce(&mut Config) {
@@ -84,7 +81,7 @@ fn an_answer_without_a_nonce_is_measured_too() {
     script.input(everlink::link::Input::Start);
     script.until(160);
     script.text(1, r#"{"type": "pong"}"#);
-    assert_eq!(script.report().latency.map(|latency| latency.last), Some(harness::ms(60)));
+    assert_eq!(script.report().latency.map(|latency| latency.last), Some(crate::harness::ms(60)));
     assert_eq!(script.report().counts.pongs_received.get(), 1);
 }
 
@@ -180,7 +177,7 @@ fn a_frame_is_as_long_as_its_head_and_payload() {
     assert_eq!((nonce.len(), nonce.head(), nonce.is_empty()), (4, &[0, 0, 0, 7][..], false));
     for (payload, len) in [(&b""[..], 0), (b"x", 1), (b"hello", 5)] {
         script.link.send(script.now, Message::binary(payload.to_vec()), |_, _| ()).expect("there is room");
-        let frame = script.link.pull(harness::epoch(1)).expect("it waits");
+        let frame = script.link.pull(crate::harness::epoch(1)).expect("it waits");
         assert_eq!((frame.len(), frame.is_empty()), (len, len == 0));
     }
 }

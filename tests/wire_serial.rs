@@ -2,11 +2,9 @@
 
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
-mod law;
-
+use crate::law::proptest_config;
 use everlink::error::NoRoom;
 use everlink::wire::serial::{Damage, Decoder, Encoder, Event, OVERHEAD, packet_max};
-use law::proptest_config;
 use proptest::prelude::*;
 
 const VECTORS: &str = include_str!("../docs/serial-vectors.txt");

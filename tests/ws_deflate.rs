@@ -1,15 +1,11 @@
 //! Compressed messages, from a compressor to a decompressor (RFC 7692, sections 6 and 7.2).
 #![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, reason = "a test may be blunt")]
 
-mod law;
-#[path = "harness/naive_inflate.rs"]
-mod naive_inflate;
-
+use crate::law::proptest_config;
+use crate::naive_inflate::inflate;
 use everlink::outbox::Kind;
 use everlink::ws::deflate::{Compressor, Config, Context, Decompressor};
 use everlink::ws::{Code, Decoder, Encoder, Error, Event, Frame, Limits, Part, Role, Violation};
-use law::proptest_config;
-use naive_inflate::inflate;
 use proptest::prelude::*;
 use proptest::sample::Index;
 

@@ -9,16 +9,12 @@
     reason = "a test may be blunt"
 )]
 
-mod law;
-#[path = "harness/ws_seen.rs"]
-mod ws_seen;
-
+use crate::law::proptest_config;
+use crate::ws_seen::{Seen, answers_alike, decode, other};
 use everlink::outbox::Kind;
 use everlink::ws::{CloseBody, Code, Decoder, Encoder, Frame, Limits, Mask, Part, Role};
-use law::proptest_config;
 use proptest::prelude::*;
 use proptest::sample::Index;
-use ws_seen::{Seen, answers_alike, decode, other};
 
 /// A frame, right or wrong.
 fn raw_frame(masked: bool) -> impl Strategy<Value = Vec<u8>> {

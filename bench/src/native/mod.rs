@@ -1,4 +1,7 @@
-//! What the native wire costs: encoding and decoding a small message, and bytes on the wire.
+//! What the native wire costs: encoding and decoding a small message, bytes on the wire, and messages over [loopback].
+
+mod loopback;
+mod mqtt;
 
 use std::hint::black_box;
 
@@ -35,4 +38,5 @@ pub fn run() {
     }
     let ack = Envelope::Ack { received: 1000 };
     print("native_ack", ack.encoded_len() as f64, "bytes");
+    loopback::run();
 }

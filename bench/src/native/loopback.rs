@@ -29,8 +29,8 @@ const MESSAGES: u64 = 20_000;
 /// Bytes of a message.
 pub(super) const SIZE: usize = 64;
 
-/// How many may be under way at once, for all.
-pub(super) const QUEUE: u32 = 100;
+/// How many may be under way at once, for all but `native_default`.
+pub(super) const QUEUE: u32 = 2_000;
 
 /// Sends so many messages, and returns when all have arrived.
 type Work = Box<dyn FnMut(u64)>;
@@ -38,8 +38,20 @@ type Work = Box<dyn FnMut(u64)>;
 pub fn run() {
     let client = Thread::new("clients");
     let mut contenders: Vec<(&str, Work, f64, f64)> = Vec::new();
-    for (name, wire) in [("native", Wire::Native(Limits::default())), ("raw", Wire::default())] {
-        contenders.push((name, everlink(&client, wire), 0.0, f64::INFINITY));
+    let config = |wire, queue, window| {
+        let mut config = Config { wire, ..Config::default() };
+        (config.outbox.messages, config.outbox.policy) = (queue, Policy::Refuse);
+        (config.delivery.window, config.delivery.window_bytes) = (window, window * 4096);
+        config
+    };
+    let native = || Wire::Native(Limits::default());
+    let default = Config::default();
+    for (name, config) in [
+        ("native", config(native(), QUEUE, QUEUE / 2)),
+        ("native_default", config(native(), default.outbox.messages, default.delivery.window)),
+        ("raw", config(Wire::default(), QUEUE, default.delivery.window)),
+    ] {
+        contenders.push((name, everlink(&client, config), 0.0, f64::INFINITY));
     }
     let broker = Broker::start();
     match &broker {
@@ -71,7 +83,7 @@ pub fn run() {
 }
 
 /// A client of this wire, and a server of its own.
-fn everlink(thread: &Thread, wire: Wire) -> Work {
+fn everlink(thread: &Thread, config: Config) -> Work {
     let arrived = Arc::new(Arrived::default());
     let server = Thread::new("server");
     let counting = Counting(arrived.clone());
@@ -85,7 +97,7 @@ fn everlink(thread: &Thread, wire: Wire) -> Work {
         });
         addr
     });
-    let client = thread.call(async move { client(addr, wire) });
+    let client = thread.call(async move { client(addr, config) });
     let thread = thread.clone();
     let mut sent = 0;
     Box::new(move |count| {
@@ -95,10 +107,7 @@ fn everlink(thread: &Thread, wire: Wire) -> Work {
     })
 }
 
-fn client(addr: SocketAddr, wire: Wire) -> Client {
-    let mut config = Config { wire, ..Config::default() };
-    config.outbox.messages = QUEUE;
-    config.outbox.policy = Policy::Refuse;
+fn client(addr: SocketAddr, config: Config) -> Client {
     let (client, mut messages) = connect(&format!("ws://{addr}/"), config).expect("a target");
     tokio::spawn(async move { while messages.recv().await.is_some() {} });
     client

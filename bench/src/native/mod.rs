@@ -1,7 +1,8 @@
-//! What the native wire costs: encoding and decoding a small message, bytes on the wire, and messages over [loopback].
+//! What the native wire costs: encoding and decoding a small message, bytes on the wire, messages over [loopback], and [replay].
 
 mod loopback;
 mod mqtt;
+mod replay;
 
 use std::hint::black_box;
 
@@ -38,5 +39,6 @@ pub fn run() {
     }
     let ack = Envelope::Ack { received: 1000 };
     print("native_ack", ack.encoded_len() as f64, "bytes");
+    replay::run();
     loopback::run();
 }

@@ -21,7 +21,7 @@ fn post<'a, P, S>(config: &'a Config, core: &'a mut Core, arena: &'a mut Arena<P
     Post { now: core.now, outbox: &mut core.session.outbox, arena, config: &config.outbox, names }
 }
 
-/// How long a name may be: the other end is taken to have the same limit.
+/// How long a name may be, in both directions. An other end that takes less says so when it is asked.
 const fn names(config: &Config) -> u8 {
     match &config.wire {
         Wire::Raw(_) => 0,

@@ -33,7 +33,8 @@ pub struct Options {
     pub inbound: usize,
     /// On the native wire: a file that the link's state is kept in, which turns the durable mode on (`config.delivery.durable`): nothing
     /// leaves that a killed process would not know of when it comes back. If the file is there, the link goes on from it.
-    /// It holds the resume token and what is queued. No two links may have the same.
+    /// It holds the resume token and what is queued. A second one that is
+    /// given the same file is refused, as long as the first one has it: a file beside it, with `.lock` behind its name, is locked.
     pub state: Option<PathBuf>,
     /// Takes a [trace](everlink::trace) of the link; not of one that goes on from a stored state.
     pub trace: Option<TraceSink>,

@@ -203,9 +203,11 @@ impl Host {
                 self.seen.push(Seen::Asked(data.to_vec()));
                 let _ = peer.respond(now, id, Content::Text("done"), displaced);
             }
-            Delivery::Subscribe { id, channel } => drop(peer.accept(now, id, channel, displaced)),
+            Delivery::Subscribe { id, channel } => {
+                let _ = peer.accept(now, id, channel, displaced);
+            }
             Delivery::Unsubscribe { id, channel: Channel::Name(name) } => {
-                drop(peer.leave(now, id, name, displaced));
+                let _ = peer.leave(now, id, name, displaced);
             }
             Delivery::Response { id: request, .. } => {
                 self.seen.push(Seen::Answered(id.number(), request, Ok(())));

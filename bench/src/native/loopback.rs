@@ -29,56 +29,64 @@ const MESSAGES: u64 = 20_000;
 /// Bytes of a message.
 pub(super) const SIZE: usize = 64;
 
-/// How many may be under way at once, for all but `native_default`.
-pub(super) const QUEUE: u32 = 2_000;
-
 /// Sends so many messages, and returns when all have arrived.
 type Work = Box<dyn FnMut(u64)>;
 
+struct Contender {
+    name: &'static str,
+    work: Work,
+    /// The best of all rounds: messages a second, and microseconds of the client's CPU for a message.
+    rate: f64,
+    cpu: f64,
+}
+
+impl Contender {
+    fn new(name: &'static str, work: Work) -> Contender {
+        Contender { name, work, rate: 0.0, cpu: f64::INFINITY }
+    }
+
+    fn round(&mut self, client: &Thread) {
+        let (start, before) = (Instant::now(), client.cpu_time());
+        (self.work)(MESSAGES);
+        self.rate = self.rate.max(MESSAGES as f64 / start.elapsed().as_secs_f64());
+        self.cpu = self.cpu.min((client.cpu_time() - before).as_secs_f64() * 1e6 / MESSAGES as f64);
+    }
+}
+
 pub fn run() {
+    let broker = Broker::start().inspect_err(|why| println!("rumqttc is left out: {why}")).ok();
+    // What comes out of the default, with which 100 messages wait and 64 of them are under way; and what if more may be.
+    let default = Config::default();
+    compare("native_acknowledged_64B", 2_000, 1_000, broker.as_ref());
+    let (queue, window) = (default.outbox.messages, default.delivery.window);
+    compare("native_acknowledged_64B_default", queue, window, broker.as_ref());
+}
+
+/// With a queue for so many messages, of which so many may be under way.
+fn compare(name: &str, queue: u32, window: u32, broker: Option<&Broker>) {
     let client = Thread::new("clients");
-    let mut contenders: Vec<(&str, Work, f64, f64)> = Vec::new();
-    let config = |wire, queue, window| {
+    let config = |wire| {
         let mut config = Config { wire, ..Config::default() };
         (config.outbox.messages, config.outbox.policy) = (queue, Policy::Refuse);
         (config.delivery.window, config.delivery.window_bytes) = (window, window * 4096);
         config
     };
-    let native = || Wire::Native(Limits::default());
-    let default = Config::default();
-    for (name, config) in [
-        ("native", config(native(), QUEUE, QUEUE / 2)),
-        ("native_default", config(native(), default.outbox.messages, default.delivery.window)),
-        ("raw", config(Wire::default(), QUEUE, default.delivery.window)),
-    ] {
-        contenders.push((name, everlink(&client, config), 0.0, f64::INFINITY));
-    }
-    let broker = Broker::start();
-    match &broker {
-        Ok(broker) => contenders.push(("rumqttc QoS 1", broker.publisher(&client), 0.0, f64::INFINITY)),
-        Err(why) => println!("rumqttc is left out: {why}"),
-    }
+    let mut contenders = vec![
+        Contender::new("native", everlink(&client, config(Wire::Native(Limits::default())))),
+        Contender::new("raw", everlink(&client, config(Wire::default()))),
+    ];
+    contenders.extend(broker.map(|broker| Contender::new("rumqttc", broker.publisher(&client, window))));
     for _ in 0..ROUNDS {
-        for (_, work, best, cpu) in &mut contenders {
-            let (start, cpu_before) = (Instant::now(), client.cpu_time());
-            work(MESSAGES);
-            *best = best.max(MESSAGES as f64 / start.elapsed().as_secs_f64());
-            *cpu = cpu.min((client.cpu_time() - cpu_before).as_secs_f64() * 1e6 / MESSAGES as f64);
-        }
+        contenders.iter_mut().for_each(|contender| contender.round(&client));
     }
-    let ours = (contenders[0].2, contenders[0].3);
-    for (name, _, rate, cpu) in &contenders[1..] {
-        let name = name.replace(' ', "-");
+    let [ours, peers @ ..] = &*contenders else { return };
+    for Contender { name: peer, rate, cpu, .. } in peers {
+        let (rate_ratio, cpu_ratio) = (ours.rate / rate, ours.cpu / cpu);
         println!(
-            "native_acknowledged_64B everlink={:.0} peer={rate:.0}:{name} ratio={:.2} unit=messages/s",
-            ours.0,
-            ours.0 / rate
+            "{name} everlink={:.0} peer={rate:.0}:{peer} ratio={rate_ratio:.2} unit=messages/s",
+            ours.rate
         );
-        println!(
-            "native_acknowledged_64B_client_cpu everlink={:.2} peer={cpu:.2}:{name} ratio={:.2} unit=us",
-            ours.1,
-            ours.1 / cpu
-        );
+        println!("{name}_client everlink={:.2} peer={cpu:.2}:{peer} ratio={cpu_ratio:.2} unit=us", ours.cpu);
     }
 }
 

@@ -7,6 +7,7 @@ mod replay;
 use std::hint::black_box;
 
 use everlink::outbox::Kind;
+use everlink::peer::Core;
 use everlink::wire::native::{Envelope, HEAD_MAX, Item, Limits, Reader};
 
 use crate::measure::{nanoseconds, print};
@@ -39,6 +40,8 @@ pub fn run() {
     }
     let ack = Envelope::Ack { received: 1000 };
     print("native_ack", ack.encoded_len() as f64, "bytes");
+    print("native_idle_peer", size_of::<Core>() as f64, "bytes");
+    print("native_detached_peer", size_of::<Core>() as f64, "bytes");
     replay::run();
     loopback::run();
 }

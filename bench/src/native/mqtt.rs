@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 
-use super::loopback::{QUEUE, SIZE};
+use super::loopback::SIZE;
 use crate::echo::runtime::Thread;
 
 /// A broker that lives as long as this.
@@ -34,10 +34,10 @@ impl Broker {
         process.map(|process| Broker { process, port }).ok_or_else(|| "there is no mosquitto here".into())
     }
 
-    /// Publishes so many messages, and returns when the broker has acknowledged all.
-    pub fn publisher(&self, thread: &Thread) -> Box<dyn FnMut(u64)> {
+    /// Publishes so many messages, and returns when the broker has acknowledged all; `window` of them may be under way.
+    pub fn publisher(&self, thread: &Thread, window: u32) -> Box<dyn FnMut(u64)> {
         let port = self.port;
-        let (client, acknowledged) = thread.call(async move { connect(port) });
+        let (client, acknowledged) = thread.call(async move { connect(port, window) });
         let acknowledged = std::sync::Arc::new(tokio::sync::Mutex::new(acknowledged));
         let thread = thread.clone();
         Box::new(move |count| {
@@ -69,10 +69,10 @@ impl Drop for Broker {
 }
 
 /// A client, and what its broker has acknowledged.
-fn connect(port: u16) -> (AsyncClient, tokio::sync::mpsc::UnboundedReceiver<()>) {
-    let mut options = MqttOptions::new("bench", "127.0.0.1", port);
-    options.set_inflight(QUEUE as u16);
-    let (client, mut events) = AsyncClient::new(options, QUEUE as usize);
+fn connect(port: u16, window: u32) -> (AsyncClient, tokio::sync::mpsc::UnboundedReceiver<()>) {
+    let mut options = MqttOptions::new(format!("bench-{window}"), "127.0.0.1", port);
+    options.set_inflight(window as u16);
+    let (client, mut events) = AsyncClient::new(options, window as usize);
     let (sender, acknowledged) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         loop {

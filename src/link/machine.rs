@@ -33,7 +33,17 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         let routine = match &input {
             Input::Socket(epoch, event) => self.routine(*epoch, event),
             Input::Tick => self.routine_tick().map(|()| Deliveries::NONE),
-            _ => None,
+            Input::Start
+            | Input::Stop { .. }
+            | Input::Online
+            | Input::Offline
+            | Input::Visible
+            | Input::Hidden
+            | Input::Suspended(_)
+            | Input::Stored(_)
+            | Input::StoreFailed(_)
+            | Input::Unread(_)
+            | Input::WallClock(_) => None,
         };
         routine.unwrap_or_else(|| self.handle_at_length(input))
     }

@@ -12,7 +12,7 @@ use everlink::time::Instant;
 use super::host::{Host, Seen};
 use super::ledger::{Broken, Ledger, Owner};
 use super::program::{End, Memory, Program, Step};
-use super::talk::{How, Talk};
+use super::talk::{CHANNELS, How, Talk};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -444,8 +444,12 @@ impl World {
         }
         self.up.close()?;
         self.talk.close()?;
-        self.talk.publish_all(&mut self.sim);
-        self.pass(10_000)?;
+        self.talk.begin_last();
+        for which in 0..CHANNELS.len() {
+            // One after the other, for there may be room for one only.
+            self.talk.publish(&mut self.sim, which);
+            self.pass(5_000)?;
+        }
         self.talk.all_came()?;
         let left = self.sim.server().len();
         if left != 1 {

@@ -233,13 +233,12 @@ impl Talk {
         self.of_server.close()
     }
 
-    /// Something is published on each channel.
-    pub fn publish_all(&mut self, sim: &mut Sim<Host>) {
+    /// From now on something is published on each channel.
+    pub fn begin_last(&mut self) {
         self.lately.clear();
-        (0..CHANNELS.len()).for_each(|which| self.publish(sim, which));
     }
 
-    /// And has come to who wants it.
+    /// It has come to who wants it.
     pub fn all_came(&self) -> Broken {
         let came: BTreeSet<usize> = self.lately.iter().map(|(which, _)| *which).collect();
         let wanted: BTreeSet<usize> = self.wanted.values().copied().collect();

@@ -8,10 +8,13 @@ use crate::heartbeat::Beat;
 use crate::outbox::Slots;
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
-    /// A ping falls due while nothing else is under way; see [`rest`](super::rest).
+    /// Nothing is due, or a ping is while nothing else is under way; see [`rest`](super::rest).
     pub(super) fn routine_tick(&mut self) -> Option<()> {
         let now = self.core.now;
         let Rest::Known { until: Some(due), .. } = self.core.rest else { return None };
+        if now < due {
+            return Some(());
+        }
         let expires = self.core.session.outbox.next_expiry(self.arena).is_some_and(|at| at <= now);
         let busy = expires || !self.core.is_drained() || self.core.durable.is_some() || self.desk.is_open();
         if busy || !self.core.online || self.is_late(due) {

@@ -8,12 +8,13 @@ use crate::heartbeat::Beat;
 use crate::outbox::Slots;
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
-    /// Nothing is due, or a ping is while nothing else is under way; see [`rest`](super::rest).
+    /// A ping falls due while nothing else is under way; see [`rest`](super::rest).
     pub(super) fn routine_tick(&mut self) -> Option<()> {
         let now = self.core.now;
         let Rest::Known { until: Some(due), .. } = self.core.rest else { return None };
         if now < due {
-            return Some(());
+            // Whoever ticks before it is time wants to know when it will be.
+            return None;
         }
         let expires = self.core.session.outbox.next_expiry(self.arena).is_some_and(|at| at <= now);
         let busy = expires || !self.core.is_drained() || self.core.durable.is_some() || self.desk.is_open();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use everlink::channels::SubscriptionId;
 use everlink::dialogue::{Ask, Content};
-use everlink::requests::{End as Ending, RequestId};
+use everlink::requests::End as Ending;
 use everlink::sim::{Said, Sim};
 
 use super::host::Host;
@@ -124,7 +124,6 @@ impl Talk {
         let what = self.name("server's");
         let asked = sim.with_server(|host, now, out| host.ask(now, &Ask::command("do", &*what), out));
         if let Some((session, id)) = asked {
-            let id: RequestId = id;
             self.asked((session, id.get()), what, false);
         }
     }

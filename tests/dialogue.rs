@@ -78,6 +78,35 @@ fn a_client_that_asks_for_too_much_at_once_is_told_so() {
 }
 
 #[test]
+fn a_server_may_turn_a_request_down() {
+    let mut pair = Pair::new(|_, _| ());
+    pair.prompt = false;
+    let id = ask(&mut pair, "add", "1+1");
+    let (session, request, _) = pair.server.unanswered.pop().unwrap();
+    let now = pair.now;
+    let mut peer = pair.peer().unwrap();
+    assert_eq!(peer.session().number(), session);
+    peer.reject(now, request, 17, "too hard", |_, _| ()).unwrap();
+    let again = peer.reject(now, request, 17, "too hard", |_, _| ());
+    assert_eq!(again, Err(Refused::NotAwaited), "it was answered");
+    pair.settle();
+    assert_eq!(pair.client_end(id), &End::Error(17, "too hard".into()));
+}
+
+#[test]
+fn a_server_awaits_no_longer_what_it_cancelled() {
+    let mut pair = Pair::new(|_, _| ());
+    pair.prompt = false;
+    let id = asked_of_client(&mut pair, "a line");
+    let now = pair.now;
+    assert!(pair.peer().unwrap().cancel_request(now, id));
+    assert!(!pair.peer().unwrap().cancel_request(now, id), "it has ended");
+    pair.answer_all();
+    pair.pass(Duration::from_secs(60));
+    assert!(pair.server.ends.is_empty());
+}
+
+#[test]
 fn what_is_asked_of_a_client_that_is_away_times_out_although_nobody_polls_it() {
     let mut pair = Pair::new(|_, _| ());
     pair.open = false;

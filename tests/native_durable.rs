@@ -54,6 +54,7 @@ fn an_acknowledgement_waits_until_what_it_counts_is_stored() {
 fn what_came_is_numbered_over_the_whole_session() {
     let mut script = Script::native(|_| {});
     script.tell("a");
+    script.until(2_000);
     let (epoch, frame) = (epoch(1), bytes(&[text("b"), text("c")]));
     let input = Input::Socket(epoch, Event::Frame { kind: Kind::Binary, data: &frame });
     let mut came = script.link.handle(script.now, input);

@@ -218,6 +218,7 @@ fn a_stream_may_carry_a_link_that_is_recorded() {
     let credentials = Some(vec![1; (1 << 16) + 1]);
     plain.set_credentials(credentials.clone());
     link.set_credentials(credentials);
+    assert!(format!("{plain:?}").contains("Secret"), "and nothing more of them");
     let sizes = [link.largest_frame(), plain.largest_frame()];
     assert_eq!(sizes[0], sizes[1]);
     assert!(sizes[0] > 1 << 16, "the hello holds the credentials");

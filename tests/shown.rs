@@ -30,7 +30,10 @@ fn what_went_wrong_is_said_in_words() {
         (dialogue::Refused::NameTooLong { limit: 8 }.to_string(), "the name is longer than 8 bytes"),
         (dialogue::Refused::NotAsked.to_string(), "nothing with this id awaits a confirmation"),
         (refused(channels::RefusedReason::NameEmpty), "the name of the channel is empty"),
-        (refused(channels::RefusedReason::NameTooLong { limit: 8 }), "the name of the channel is longer than 8 bytes"),
+        (
+            refused(channels::RefusedReason::NameTooLong { limit: 8 }),
+            "the name of the channel is longer than 8 bytes",
+        ),
         (EncodeError::NoRoom.to_string(), "the buffer is too short"),
         (EncodeError::TooLong(Limit::Reason).to_string(), "the reason is too long"),
         (Damage::TooLong.to_string(), "a packet that is too long"),

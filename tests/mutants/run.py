@@ -37,8 +37,9 @@ ENVIRONMENT = os.environ | {
     "RUST_BACKTRACE": "0",
 }
 MEMORY = 2 << 30
-# Tests that take longer (in seconds of CPU time, as all times here: others may use the machine) are not run for each mutant.
-SLOW = 3
+# Tests that take longer are not run for each mutant; only quick ones are tried out of turn. All times are seconds of CPU time, for
+# others may use the machine.
+SLOW, QUICK = 3, 0.05
 # Who survived tests of so many seconds, the quick ones first, has survived.
 ENOUGH = 10
 
@@ -153,8 +154,9 @@ class Hunt:
     def catch(self, id):
         for batch in filter(None, self.batches(id)):
             if test := first_failure(self.binary, id, batch, sum(map(self.cost.get, batch))):
-                near = self.neighbours[self.mutants[id]["file"]]
-                near[:] = [test, *(other for other in near[:20] if other != test)]
+                if self.cost[test] < QUICK:
+                    near = self.neighbours[self.mutants[id]["file"]]
+                    near[:] = [test, *(other for other in near[:20] if other != test)]
                 return test
         return None
 

@@ -70,6 +70,7 @@ mod slow_network;
 mod stream_closing;
 mod stream_compression;
 mod stream_messages;
+mod stream_native;
 mod stream_opening;
 mod stream_rules;
 mod stream_websocket;

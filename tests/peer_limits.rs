@@ -100,7 +100,6 @@ fn a_message_that_waits_may_be_taken_back() {
     let before = (peer.queued(), peer.in_flight());
     assert_eq!(peer.cancel(id), (before.0 > 0).then(|| b"never mind".to_vec()));
     assert_eq!(peer.cancel(id), None);
-    assert_eq!((peer.queued() + peer.in_flight()), before.0 + before.1 - u32::from(before.0 > 0));
     assert_eq!((peer.queued(), peer.in_flight()), (0, before.1));
 }
 

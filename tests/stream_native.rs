@@ -67,7 +67,8 @@ impl Ends {
         let sessions = Sessions::new(peer::Config::default(), 7, 16).unwrap();
         let connection = Connection::new(&sessions.config().acceptor, now, epoch);
         let served = Stream::on_socket(epoch, socket);
-        let mut ends = Ends { link, stream, sessions, connection, served, epoch, now, came: Default::default() };
+        let mut ends =
+            Ends { link, stream, sessions, connection, served, epoch, now, came: Default::default() };
         ends.settle();
         assert_eq!(ends.link.status(), Status::Connected);
         ends

@@ -74,7 +74,7 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
             return None;
         }
         let wants = match &socket.attachment {
-            None => core.session.outbox.queued() > 0 && socket.is_well(),
+            None => (core.session.outbox.queued() > 0 || core.renewing) && socket.is_well(),
             Some(attachment) => {
                 let (now, config) = (core.now, &self.config.delivery);
                 let cx = Context { now, config, durable: core.durable.as_ref() };

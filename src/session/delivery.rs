@@ -1,5 +1,6 @@
 //! What comes out for the application.
 
+use super::json::{self, Spoken, Verdict};
 use crate::channels::SubscriptionId;
 use crate::outbox::Kind;
 use crate::wire::native::{Channel, Credentials, Envelope, Goodbye, Health, Item, Limits, Reader, Request};
@@ -26,6 +27,8 @@ enum Form {
         /// Where a dialogue is kept, what it says of those that are its own.
         marks: Option<Marks>,
     },
+    /// It is a frame of the JSON wire.
+    Json(Kind, Verdict),
 }
 
 /// What a dialogue says of an envelope.
@@ -192,6 +195,8 @@ pub enum Delivery<'f> {
     Health(Health),
     /// Why the other end closes. The link goes by it already; its reason is for people.
     Goodbye(Goodbye<'f>),
+    /// On the JSON wire: what it has besides messages, answers, and confirmed subscriptions.
+    Json(Spoken<'f>),
 }
 
 /// What was read once within the limits is within these.
@@ -205,6 +210,11 @@ impl<'f> Deliveries<'f> {
     #[inline]
     pub(crate) const fn message(kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
         Deliveries { data, form: Form::Message(kind), number: 0 }
+    }
+
+    /// What a frame of the JSON wire holds, of which the dialogue says this.
+    pub(crate) const fn json(kind: Kind, data: &'f [u8], verdict: Verdict) -> Deliveries<'f> {
+        Deliveries { data, form: Form::Json(kind, verdict), number: 0 }
     }
 
     /// What these envelopes hold, without the first `repeats` that count; the session had `number` that count before.
@@ -238,6 +248,10 @@ impl<'f> Iterator for Deliveries<'f> {
                 Some(Delivery::Message { kind, data: self.data })
             }
             Form::Envelopes { repeats, marks } => self.envelope(repeats, marks),
+            Form::Json(kind, verdict) => {
+                self.form = Form::Empty;
+                json::delivery(kind, self.data, verdict)
+            }
         }
     }
 }

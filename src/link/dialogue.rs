@@ -129,7 +129,6 @@ mod said {
     use crate::outbox::{MessageId, Settlement, Slots};
     use crate::requests::RequestId;
     use crate::time::Instant;
-    use crate::wire::Wire;
     use crate::wire::native::{Channel, Envelope};
 
     /// A dialogue with the other end, on the native wire or the JSON one: requests and answers, channels. Who calls what: the application.
@@ -369,7 +368,7 @@ mod said {
             let core = &mut self.core;
             core.rest = Rest::Unknown;
             core.now = core.now.max(now);
-            if let Wire::Raw(_) = self.config.wire {
+            if !self.config.wire.has_dialogue() {
                 return Err(Refused::NoDialogue);
             }
             let Some(dialogue) = self.desk.get_mut() else { return Err(Refused::NoDialogue) };

@@ -61,6 +61,7 @@ pub enum Spoken<'f> {
 }
 
 /// What a dialogue says of a message.
+#[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "without an allocator there is no dialogue"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// It is for the application, as it came.

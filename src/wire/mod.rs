@@ -96,6 +96,15 @@ impl Wire {
         }
     }
 
+    /// Whether there are requests and channels on it.
+    #[must_use]
+    pub const fn has_dialogue(&self) -> bool {
+        match self {
+            Wire::Raw(_) => false,
+            Wire::Native(_) | Wire::Json(_) => true,
+        }
+    }
+
     /// Whether a socket can take over where another left off, so that opening a second one beside a suspect one pays.
     pub(crate) const fn resumes(&self) -> bool {
         match self {

@@ -36,6 +36,7 @@ mod open;
 mod options;
 mod pipe;
 pub mod server;
+mod spoken;
 mod state;
 mod target;
 mod watched;

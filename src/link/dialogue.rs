@@ -84,6 +84,11 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     /// What the tables want to be said is posted while there is a socket to say it on. Whether anything was.
     #[inline]
     pub(super) fn tell(&mut self) -> bool {
+        self.desk.is_open() && self.tell_now()
+    }
+
+    #[inline(never)]
+    fn tell_now(&mut self) -> bool {
         let Some(dialogue) = self.desk.get_mut() else { return false };
         let core = &mut *self.core;
         let json = matches!(self.config.wire, Wire::Json(_));

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::Deliveries;
 use super::input::{Close, Epoch, Event};
-use super::machine::Machine;
+use super::machine::{Machine, nonce_of};
 use super::policy::Verdict;
 use super::socket::{Candidacy, Flush, Other, Phase, Socket, Waiting};
 use super::state::Cause;
@@ -110,10 +110,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 socket.heartbeat.pinged(now);
                 self.heard();
             }
-            Event::Pong(data) => {
-                let nonce = <[u8; 4]>::try_from(data).map_or(0, u32::from_be_bytes);
-                self.pong(Some(nonce));
-            }
+            Event::Pong(data) => self.pong(nonce_of(data)),
             Event::Frame { kind, data } if native => {
                 let epoch = socket.epoch;
                 return self.envelopes(epoch, kind, data).0;

@@ -30,12 +30,22 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     #[inline]
     pub(super) fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
         self.core.now = self.core.now.max(now);
-        if let Input::Socket(epoch, event) = &input
-            && let Some(deliveries) = self.routine(*epoch, event)
-        {
-            return deliveries;
-        }
-        self.handle_at_length(input)
+        let routine = match &input {
+            Input::Socket(epoch, event) => self.routine(*epoch, event),
+            Input::Tick => self.routine_tick().map(|()| Deliveries::NONE),
+            Input::Start
+            | Input::Stop { .. }
+            | Input::Online
+            | Input::Offline
+            | Input::Visible
+            | Input::Hidden
+            | Input::Suspended(_)
+            | Input::Stored(_)
+            | Input::StoreFailed(_)
+            | Input::Unread(_)
+            | Input::WallClock(_) => None,
+        };
+        routine.unwrap_or_else(|| self.handle_at_length(input))
     }
 
     fn handle_at_length<'f>(&mut self, input: Input<'f>) -> Deliveries<'f> {
@@ -87,8 +97,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             return None;
         }
         let Phase::Open(socket) = &mut self.core.phase else { return None };
-        if socket.epoch != epoch || !socket.heard || socket.heartbeat.is_awaiting() || socket.is_suspect() {
+        if socket.epoch != epoch || !socket.heard || socket.is_suspect() {
             return None;
+        }
+        if socket.heartbeat.is_awaiting() {
+            return if let Event::Pong(data) = *event { self.routine_pong(data) } else { None };
         }
         let deliveries = match *event {
             Event::Received(_) => Deliveries::NONE,
@@ -124,6 +137,25 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         Some(deliveries)
     }
 
+    /// The answer that a ping waits for: as a rule it changes what is measured, and when the next ping is due. One that messages
+    /// wait for lets them go, which is no routine.
+    fn routine_pong(&mut self, data: &[u8]) -> Option<Deliveries<'static>> {
+        let (Phase::Open(socket), Other::None) = (&self.core.phase, &self.core.other) else { return None };
+        if !socket.is_well() || socket.attachment.is_some() {
+            return None;
+        }
+        let quality = self.core.quality.quality();
+        self.pong(nonce_of(data));
+        let until = self.deadline();
+        if self.core.quality.quality() == quality && until.is_some_and(|at| self.core.now < at) {
+            self.core.rest.moved(until);
+        } else {
+            self.core.rest = Rest::Unknown;
+            self.fire();
+        }
+        Some(Deliveries::NONE)
+    }
+
     /// The same for a frame of the native wire, which may turn out to be no routine after all.
     fn routine_envelopes<'f>(&mut self, epoch: Epoch, kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
         let (deliveries, quiet) = self.envelopes(epoch, kind, data);
@@ -135,11 +167,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     }
 
     /// Whether it is so late for what was to be done at that time that the process did not run meanwhile.
-    fn is_late(&self, at: Instant) -> bool {
+    pub(super) fn is_late(&self, at: Instant) -> bool {
         self.core.now.since(at) > self.config.suspended_after
     }
 
-    fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         let dialogue = self.dialogue_deadline();
         self.core.deadline(self.config, self.core.session.outbox.next_expiry(self.arena), dialogue)
     }
@@ -322,6 +354,11 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         };
         self.core.phase = Phase::Waiting(waiting);
     }
+}
+
+/// What a pong carries: the nonce of a ping, or something that none has.
+pub(super) fn nonce_of(data: &[u8]) -> Option<u32> {
+    Some(<[u8; 4]>::try_from(data).map_or(0, u32::from_be_bytes))
 }
 
 impl Core {

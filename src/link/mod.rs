@@ -224,14 +224,25 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         }
     }
 
+    /// There can be nothing but a ping and a flush to ask for, and settlements to tell; with a dialogue, anything.
     #[inline(never)]
     fn look_after_routine(&mut self, until: Option<Instant>) -> Next {
-        match self.outputs().next_of_routine() {
-            Some(action) => Next::Do(action),
-            // What a dialogue had to say may be awaited by a time.
-            None if self.desk.is_open() => self.rest(self.earliest()),
-            None => self.rest(until),
+        if self.desk.is_open() {
+            return self.look();
         }
+        if let Some(action) = self.core.beat() {
+            return Next::Do(action);
+        }
+        let mut outputs = self.outputs();
+        if let Some(epoch) = outputs.flush() {
+            self.core.rest = Rest::Known { until, stirred: self.core.session.outbox.has_settlement() };
+            return Next::Do(Action::Flush { epoch });
+        }
+        if let Some(settlement) = outputs.settled() {
+            self.core.rest = Rest::Known { until, stirred: self.core.session.outbox.has_settlement() };
+            return Next::Do(Action::Settled(settlement));
+        }
+        self.rest(until)
     }
 
     fn rest(&mut self, until: Option<Instant>) -> Next {

@@ -4,12 +4,13 @@ use core::time::Duration;
 
 use super::action::{Action, Transport};
 use super::config::Config;
+use super::input::Epoch;
 use super::socket::{Candidacy, Farewell, Flush, Hello, Other, Phase, Socket};
 use super::state::{State, Wake};
 use super::{Core, Outcome};
 use crate::dialogue::Desk;
 use crate::metrics::Metrics;
-use crate::outbox::{Arena, Slots};
+use crate::outbox::{Arena, Settlement, Slots};
 use crate::quality::Quality;
 use crate::session::{Context, Timer};
 use crate::time::Instant;
@@ -48,26 +49,16 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
         }
         let action = core.store().or_else(|| core.beat()).or_else(|| core.hello_flush());
         action
-            .or_else(|| self.flush())
+            .or_else(|| self.flush().map(|epoch| Action::Flush { epoch }))
             .or_else(|| self.core.status())
             .or_else(|| self.core.retry())
             .or_else(|| self.core.quality_change())
-            .or_else(|| self.settled())
+            .or_else(|| self.settled().map(Action::Settled))
             .or_else(|| self.ended())
     }
 
-    /// The next pending action, if there can be none but of these kinds.
-    pub(super) fn next_of_routine(&mut self) -> Option<Action> {
-        loop {
-            self.tell();
-            let next = self.flush().or_else(|| self.settled()).or_else(|| self.ended());
-            if next.is_some() || !self.tell() {
-                return next;
-            }
-        }
-    }
-
-    fn flush(&mut self) -> Option<Action> {
+    /// The socket whose flush is to be asked for.
+    pub(super) fn flush(&mut self) -> Option<Epoch> {
         let core = &*self.core;
         let Phase::Open(socket) = &core.phase else { return None };
         if !core.online || socket.flush == Flush::Asked {
@@ -88,15 +79,16 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
         }
         let Phase::Open(socket) = &mut self.core.phase else { return None };
         socket.flush = Flush::Asked;
-        Some(Action::Flush { epoch: socket.epoch })
+        Some(socket.epoch)
     }
 
-    fn settled(&mut self) -> Option<Action> {
+    /// The next settlement that is the application's business.
+    pub(super) fn settled(&mut self) -> Option<Settlement> {
         loop {
             let settlement = self.core.session.outbox.next_settlement(self.arena)?;
             count(&mut self.core.metrics, settlement.outcome);
             if self.is_foreign(settlement) {
-                return Some(Action::Settled(settlement));
+                return Some(settlement);
             }
         }
     }
@@ -171,9 +163,13 @@ impl Core {
         Some(Action::Store { version: self.version })
     }
 
-    fn beat(&mut self) -> Option<Action> {
+    pub(super) fn beat(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.phase else { return None };
         let epoch = socket.epoch;
+        if self.authenticates && self.renewing && socket.is_well() {
+            // Who the client is comes first.
+            return None;
+        }
         if let Some(nonce) = socket.pong.take() {
             self.answering = nonce;
             return Some(Action::Pong { epoch });
@@ -267,8 +263,12 @@ impl Core {
         expiry: Option<Instant>,
         dialogue: Option<Instant>,
     ) -> Option<Instant> {
-        let mut earliest = expiry.into_iter().chain(dialogue).min();
-        self.timers(config, |at, _| earliest = Some(earliest.map_or(at, |other| other.min(at))));
+        let mut earliest = expiry;
+        let mut timer = |at: Instant| earliest = Some(earliest.map_or(at, |other| other.min(at)));
+        if let Some(at) = dialogue {
+            timer(at);
+        }
+        self.timers(config, |at, _| timer(at));
         earliest
     }
 

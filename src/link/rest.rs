@@ -1,7 +1,7 @@
 //! What [`poll`](super::Link::poll) answered when nothing was to be done, for as long as that holds.
 //!
 //! Most of what happens to a link with a healthy socket is routine: a frame comes, a message is accepted, leaves, is written.
-//! It can make two outputs pending, a flush and settlements, and a timer or two earlier. So it only notes that, and neither
+//! It can make three outputs pending, a ping, a flush and settlements, and a timer or two earlier. So it only notes that, and neither
 //! fires timers nor makes the next `poll` look at everything. What is no routine forgets the rest.
 
 use crate::time::Instant;
@@ -10,7 +10,7 @@ use crate::time::Instant;
 pub(super) enum Rest {
     /// Nothing is known: the next look is at everything.
     Unknown,
-    /// No timer is due before `until`, if ever, and no output is pending; but if `stirred`, then a flush may be, or a settlement.
+    /// No timer is due before `until`, if ever, and no output is pending; but if `stirred`, then a ping may be, a flush, or a settlement.
     Known { until: Option<Instant>, stirred: bool },
 }
 
@@ -31,6 +31,13 @@ impl Rest {
     pub(super) const fn stir(&mut self) {
         if let Rest::Known { stirred, .. } = self {
             *stirred = true;
+        }
+    }
+
+    /// The timers are other ones, and this is when the first of them is due.
+    pub(super) const fn moved(&mut self, to: Option<Instant>) {
+        if let Rest::Known { until, .. } = self {
+            *until = to;
         }
     }
 

@@ -1,12 +1,39 @@
 //! What time does.
 
 use super::machine::Machine;
+use super::rest::Rest;
 use super::socket::{Candidacy, Flush, Hello, Opening, Other, Phase};
 use super::state::Cause;
 use crate::heartbeat::Beat;
 use crate::outbox::Slots;
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
+    /// A ping falls due while nothing else is under way; see [`rest`](super::rest).
+    pub(super) fn routine_tick(&mut self) -> Option<()> {
+        let now = self.core.now;
+        let Rest::Known { until: Some(due), .. } = self.core.rest else { return None };
+        let expires = self.core.session.outbox.next_expiry(self.arena).is_some_and(|at| at <= now);
+        let busy = expires || !self.core.is_drained() || self.core.durable.is_some() || self.desk.is_open();
+        if busy || !self.core.online || self.is_late(due) {
+            return None;
+        }
+        let (Phase::Open(socket), Other::None) = (&mut self.core.phase, &self.core.other) else {
+            return None;
+        };
+        let parting = socket.linger.is_some() || socket.attachment.is_some();
+        if parting || socket.flush == Flush::Asked || socket.heartbeat.is_awaiting() {
+            return None;
+        }
+        match socket.heartbeat.fire(&self.config.heartbeat, now) {
+            None => {}
+            Some(Beat::Ping { nonce }) => socket.ping = Some(nonce),
+            // Of a server that was to ping: told again at length.
+            Some(Beat::Missed { .. } | Beat::Dead) => return None,
+        }
+        self.core.rest = Rest::Known { until: self.deadline(), stirred: true };
+        Some(())
+    }
+
     /// Fires every timer that is due, each once.
     pub(super) fn fire(&mut self) {
         let now = self.core.now;

@@ -7,27 +7,34 @@ use crate::wire::native::{Channel, Credentials, Envelope, Goodbye, Health, Item,
 
 /// What an input carried for the application, borrowed from it. Dropping it early loses what it still holds and nothing
 /// else.
+///
+/// Its fields are plain ones: an enum that holds them makes the compiler copy them byte by byte, which costs more than reading
+/// them.
 #[derive(Clone, Debug)]
 pub struct Deliveries<'f> {
     data: &'f [u8],
     form: Form,
     number: u64,
+    /// Of envelopes: how many of those that count the application has already.
+    repeats: u32,
+    /// Of envelopes: what the dialogue says of those that are its own.
+    marks: Marks,
 }
 
+/// What the data is.
 #[derive(Clone, Copy, Debug)]
 enum Form {
-    /// The data is nothing any more.
+    /// Nothing any more.
     Empty,
-    /// It is one message.
-    Message(Kind),
-    /// It is envelopes that are known to be good.
-    Envelopes {
-        /// How many of those that count the application has already.
-        repeats: u32,
-        /// Where a dialogue is kept, what it says of those that are its own.
-        marks: Option<Marks>,
-    },
-    /// It is a frame of the JSON wire.
+    /// One message.
+    Text,
+    /// One message.
+    Binary,
+    /// Envelopes that are known to be good.
+    Envelopes,
+    /// The same, where a dialogue is kept.
+    Marked,
+    /// A frame of the JSON wire.
     Json(Kind, Verdict),
 }
 
@@ -43,7 +50,7 @@ pub(crate) enum Mark {
 }
 
 /// What a dialogue says of the envelopes of one frame, those that came before and messages left out; the first in the lowest bit.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Marks {
     count: u32,
     dropped: u64,
@@ -51,6 +58,8 @@ pub(crate) struct Marks {
 }
 
 impl Marks {
+    pub(crate) const NONE: Marks = Marks { count: 0, dropped: 0, gaps: 0 };
+
     /// There is one more; false if there are as many as can be.
     pub(crate) const fn begin(&mut self) -> bool {
         let may = self.count < u64::BITS;
@@ -204,17 +213,22 @@ static GOOD: Limits = Limits { envelope: u32::MAX, name: u8::MAX, credentials: u
 
 impl<'f> Deliveries<'f> {
     /// Nothing.
-    pub(crate) const NONE: Deliveries<'static> = Deliveries { data: &[], form: Form::Empty, number: 0 };
+    pub(crate) const NONE: Deliveries<'static> =
+        Deliveries { data: &[], form: Form::Empty, number: 0, repeats: 0, marks: Marks::NONE };
 
     /// One message, as it came.
     #[inline]
     pub(crate) const fn message(kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
-        Deliveries { data, form: Form::Message(kind), number: 0 }
+        let form = match kind {
+            Kind::Text => Form::Text,
+            Kind::Binary => Form::Binary,
+        };
+        Deliveries { data, form, ..Deliveries::NONE }
     }
 
     /// What a frame of the JSON wire holds, of which the dialogue says this.
     pub(crate) const fn json(kind: Kind, data: &'f [u8], verdict: Verdict) -> Deliveries<'f> {
-        Deliveries { data, form: Form::Json(kind, verdict), number: 0 }
+        Deliveries { data, form: Form::Json(kind, verdict), ..Deliveries::NONE }
     }
 
     /// What these envelopes hold, without the first `repeats` that count; the session had `number` that count before.
@@ -225,7 +239,11 @@ impl<'f> Deliveries<'f> {
         number: u64,
         marks: Option<Marks>,
     ) -> Deliveries<'f> {
-        Deliveries { data, form: Form::Envelopes { repeats, marks }, number }
+        let (form, marks) = match marks {
+            Some(marks) => (Form::Marked, marks),
+            None => (Form::Envelopes, Marks::NONE),
+        };
+        Deliveries { data, form, number, repeats, marks }
     }
 
     /// The number of what was given last, if it is something that counts (a message does): from 1, over the whole session. Who was
@@ -243,11 +261,9 @@ impl<'f> Iterator for Deliveries<'f> {
     fn next(&mut self) -> Option<Delivery<'f>> {
         match self.form {
             Form::Empty => None,
-            Form::Message(kind) => {
-                self.form = Form::Empty;
-                Some(Delivery::Message { kind, data: self.data })
-            }
-            Form::Envelopes { repeats, marks } => self.envelope(repeats, marks),
+            Form::Text => Some(self.only(Kind::Text)),
+            Form::Binary => Some(self.only(Kind::Binary)),
+            Form::Envelopes | Form::Marked => self.envelope(),
             Form::Json(kind, verdict) => {
                 self.form = Form::Empty;
                 json::delivery(kind, self.data, verdict)
@@ -259,18 +275,26 @@ impl<'f> Iterator for Deliveries<'f> {
 impl core::iter::FusedIterator for Deliveries<'_> {}
 
 impl<'f> Deliveries<'f> {
-    fn envelope(&mut self, mut repeats: u32, mut marks: Option<Marks>) -> Option<Delivery<'f>> {
+    #[inline]
+    const fn only(&mut self, kind: Kind) -> Delivery<'f> {
+        self.form = Form::Empty;
+        Delivery::Message { kind, data: self.data }
+    }
+
+    #[inline(never)]
+    fn envelope(&mut self) -> Option<Delivery<'f>> {
+        let marked = matches!(self.form, Form::Marked);
         let mut reader = Reader::new(self.data, &GOOD);
         let delivery = loop {
             let Some(Ok(item)) = reader.next() else { break None };
-            if item.counts() && repeats > 0 {
-                repeats = repeats.saturating_sub(1);
+            if item.counts() && self.repeats > 0 {
+                self.repeats = self.repeats.saturating_sub(1);
                 continue;
             }
             self.number = self.number.saturating_add(item.counts().into());
             if let Item::Envelope(envelope) = item {
                 let spoken = envelope.counts() && !matches!(envelope, Envelope::Message { .. });
-                let delivery = match marks.as_mut().filter(|_| spoken).map(Marks::next) {
+                let delivery = match (marked && spoken).then(|| self.marks.next()) {
                     Some(Mark::Dropped) => None,
                     Some(mark) => understood(envelope, mark == Mark::Gap),
                     None => delivery(envelope),
@@ -281,7 +305,6 @@ impl<'f> Deliveries<'f> {
             }
         };
         self.data = self.data.get(reader.byte()..).unwrap_or_default();
-        self.form = Form::Envelopes { repeats, marks };
         delivery
     }
 }

@@ -65,7 +65,7 @@ impl<'f, 'l> Reading<'f, 'l> {
             before: 0,
             news: News::default(),
             received: 0,
-            marks: dialogue.then(Marks::default),
+            marks: dialogue.then_some(Marks::NONE),
         }
     }
 

@@ -105,7 +105,7 @@ fn who_the_client_is_comes_first_on_each_socket() {
     script.server.drains = true;
     script.forget();
     script.until(4_000);
-    script.sees("flush ping", "2100 flush 2\n 2100 ping 2 nonce 3");
+    script.sees("flush ping", "3100 flush 2\n 3100 ping 2 nonce 1");
     let again = first.replace("1700000000000", "1700000002100");
     assert_eq!(script.wrote(2), [&again, r#"{"type":"a","id":"1"}"#]);
     script.settles(&[(1, Outcome::Written)]);

@@ -24,7 +24,7 @@ const NO_CODE: u32 = 1;
 
 /// The requests of the other end that await an answer: what they are called there, and here.
 #[derive(Debug, Default)]
-pub(super) struct Foreign {
+pub(crate) struct Foreign {
     last: u32,
     /// No longer than the table of those that wait.
     ids: Vec<(u32, Name)>,
@@ -32,7 +32,7 @@ pub(super) struct Foreign {
 
 impl Foreign {
     /// One came; `None` if one of that id waits.
-    fn arrived(&mut self, id: Id<'_>) -> Option<u32> {
+    pub(crate) fn arrived(&mut self, id: Id<'_>) -> Option<u32> {
         let id = id.to_string();
         if self.ids.iter().any(|(_, other)| **other == *id) {
             return None;
@@ -42,13 +42,17 @@ impl Foreign {
         Some(self.last)
     }
 
-    fn id(&self, number: u32) -> Option<Id<'_>> {
+    pub(crate) fn id(&self, number: u32) -> Option<Id<'_>> {
         let (_, id) = self.ids.iter().find(|(other, _)| *other == number)?;
         Id::try_from(Raw::new(id).ok()?).ok()
     }
 
-    pub(super) fn forget(&mut self, number: u32) {
+    pub(crate) fn forget(&mut self, number: u32) {
         self.ids.retain(|(other, _)| *other != number);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
     }
 
     pub(super) fn lost(&mut self) {

@@ -20,6 +20,8 @@ mod said;
 mod tables;
 
 pub use said::{Ask, Content, Refused, Say};
+#[cfg(feature = "alloc")]
+pub(crate) use json::Foreign;
 pub(crate) use tables::{Dialogue, Numbers, Post, Speech};
 
 /// A dialogue, or none. Without an allocator there is none.

@@ -61,5 +61,10 @@ const fn ahead() -> Duration {
 
 /// What the wall clock shows.
 pub(crate) fn wall_clock() -> Input<'static> {
-    Input::WallClock(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default())
+    Input::WallClock(since_1970())
+}
+
+/// The same as a duration.
+pub(crate) fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

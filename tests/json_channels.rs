@@ -15,7 +15,8 @@ fn subscribe(script: &mut Script, name: &str) -> SubscriptionId {
 }
 
 fn confirm(script: &mut Script, socket: u32, name: &str) {
-    let text = format!(r#"{{"channel":"system","data":{{"type":"subscription_confirm","channel":"{name}"}}}}"#);
+    let text =
+        format!(r#"{{"channel":"system","data":{{"type":"subscription_confirm","channel":"{name}"}}}}"#);
     script.text(socket, &text);
 }
 
@@ -102,7 +103,8 @@ fn a_subscription_is_refused_by_name_and_other_errors_of_the_system_are_told() {
     let secrets = subscribe(&mut script, "secrets");
     script.text(1, r#"{"channel":"system","data":{"type":"error","message":"oh"}}"#);
     assert_eq!(script.link.subscription(secrets), Some(State::Pending));
-    script.text(1, r#"{"channel":"system","data":{"type":"error","message":"not yours","channel":"secrets"}}"#);
+    script
+        .text(1, r#"{"channel":"system","data":{"type":"error","message":"not yours","channel":"secrets"}}"#);
     assert_eq!(script.link.subscription(secrets), None);
     assert_eq!(
         script.told,
@@ -126,8 +128,10 @@ fn what_is_published_ends_when_it_is_written() {
     script.close(1, None);
     script.server.drains = true;
     script.until(4_000);
-    let said =
-        [r#"{"action":"publish","channel":"a","data":[1]}"#, r#"{"action":"publish","channel":"a","data":2}"#];
+    let said = [
+        r#"{"action":"publish","channel":"a","data":[1]}"#,
+        r#"{"action":"publish","channel":"a","data":2}"#,
+    ];
     assert_eq!(script.wrote(2), said, "what was not written goes again");
     let ended = format!("Ended {{ id: {id:?}, end: Written }}");
     assert_eq!(script.ended.iter().map(|ended| format!("{ended:?}")).collect::<Vec<_>>(), [ended]);

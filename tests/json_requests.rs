@@ -137,7 +137,8 @@ fn an_event_is_a_message_with_an_end_of_its_own() {
     let mut script = talking(|_| {});
     script.link.event(script.now, "moved", Content::Text("[1,2]"), |_, _| ()).unwrap();
     script.until(1_100);
-    let said = r#"{"id":"3","type":"event","timestamp":1700000000000,"payload":{"event":"moved","data":[1,2]}}"#;
+    let said =
+        r#"{"id":"3","type":"event","timestamp":1700000000000,"payload":{"event":"moved","data":[1,2]}}"#;
     assert_eq!(script.wrote(1), [said]);
     script.settles(&[(1, Outcome::Written)]);
 }
@@ -166,7 +167,10 @@ fn without_a_wall_clock_there_is_no_timestamp() {
 #[test]
 fn requests_of_the_server_are_answered_under_the_ids_that_they_have_there() {
     let mut script = talking(|_| {});
-    script.text(1, r#"{"type":"query","id":"k\u0033","payload":{"resource":"a \"name\"","parameters":{"n":1}}}"#);
+    script.text(
+        1,
+        r#"{"type":"query","id":"k\u0033","payload":{"resource":"a \"name\"","parameters":{"n":1}}}"#,
+    );
     script.text(1, r#"{"type":"command","id":7,"payload":[1]}"#);
     script.text(1, r#"{"type":"command","id":7,"payload":[2]}"#);
     script.text(1, r#"{"type":"event","id":"x","payload":{"event":"hi"}}"#);

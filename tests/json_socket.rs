@@ -71,10 +71,9 @@ fn a_frame_that_is_no_message_is_counted_and_reported_with_its_byte_and_the_link
         (b"{\"type\":\"query\",\"id\":\"\"}", "byte 21: an impossible value of \"id\""),
     ];
     for (frame, what) in cases {
-        let mut deliveries = script.link.handle(
-            script.now,
-            Input::Socket(epoch(1), Event::Frame { kind: Kind::Text, data: frame }),
-        );
+        let mut deliveries = script
+            .link
+            .handle(script.now, Input::Socket(epoch(1), Event::Frame { kind: Kind::Text, data: frame }));
         let told = deliveries.next().unwrap();
         let everlink::link::Delivery::Json(everlink::link::Spoken::Malformed { error, data, .. }) = told
         else {

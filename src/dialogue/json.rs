@@ -174,7 +174,9 @@ impl<P> Dialogue<P> {
         let verdict = match *message {
             Message::Request { form: Form::Event, .. } => Verdict::Request(0),
             Message::Request { id, .. } => self.is_asked_json(post, config, id),
-            Message::Response { request, .. } => self.is_answered_json(post, request).unwrap_or(Verdict::Dropped),
+            Message::Response { request, .. } => {
+                self.is_answered_json(post, request).unwrap_or(Verdict::Dropped)
+            }
             Message::Error { request: Some(request), .. } => {
                 // What has an odd id was no request; whoever said it may want to know.
                 let about_none = request.number().is_none_or(|number| number & 1 == 1);
@@ -230,7 +232,11 @@ impl<P> Dialogue<P> {
     }
 
     /// `None` if no request waits for this.
-    fn is_answered_json<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>, request: Id<'_>) -> Option<Verdict> {
+    fn is_answered_json<S: Slots<P>>(
+        &mut self,
+        post: &mut Post<'_, P, S>,
+        request: Id<'_>,
+    ) -> Option<Verdict> {
         let number = request.number().filter(|number| number & 1 == 0)? >> 1;
         self.is_answered(post, number).then_some(Verdict::Answer(number))
     }

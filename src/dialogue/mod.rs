@@ -19,9 +19,9 @@ mod said;
 #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "without an allocator there is no dialogue"))]
 mod tables;
 
-pub use said::{Ask, Content, Refused, Say};
 #[cfg(feature = "alloc")]
 pub(crate) use json::Foreign;
+pub use said::{Ask, Content, Refused, Say};
 pub(crate) use tables::{Dialogue, Numbers, Post, Speech};
 
 /// A dialogue, or none. Without an allocator there is none.

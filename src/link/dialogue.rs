@@ -16,7 +16,11 @@ pub(super) const fn numbers(config: &Config) -> Numbers<'_> {
 }
 
 /// Where a link's dialogue posts its messages.
-pub(super) fn post<'a, P, S>(config: &'a Config, core: &'a mut Core, arena: &'a mut Arena<P, S>) -> Post<'a, P, S> {
+pub(super) fn post<'a, P, S>(
+    config: &'a Config,
+    core: &'a mut Core,
+    arena: &'a mut Arena<P, S>,
+) -> Post<'a, P, S> {
     let names = names(config);
     let speech = speech(config, core);
     Post { now: core.now, outbox: &mut core.session.outbox, arena, config: &config.outbox, names, speech }
@@ -92,8 +96,8 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
         let Some(dialogue) = self.desk.get_mut() else { return false };
         let core = &mut *self.core;
         let json = matches!(self.config.wire, Wire::Json(_));
-        let attached = core.online
-            && matches!(&core.phase, Phase::Open(socket) if json || socket.attachment.is_some());
+        let attached =
+            core.online && matches!(&core.phase, Phase::Open(socket) if json || socket.attachment.is_some());
         let told = attached && dialogue.tell(&mut post(self.config, core, self.arena), numbers(self.config));
         if told {
             self.core.unstored = true;

@@ -385,7 +385,8 @@ impl Outbox {
 
     /// How a message ended whose end is still to be reported; `None` if it has not ended, or that was reported.
     pub(crate) fn outcome<P, S: Slots<P>>(&self, arena: &Arena<P, S>, id: MessageId) -> Option<Outcome> {
-        let slot = arena.slot(id.slot).filter(|slot| slot.owner == self.salt && slot.sequence == id.sequence)?;
+        let slot =
+            arena.slot(id.slot).filter(|slot| slot.owner == self.salt && slot.sequence == id.sequence)?;
         if let Stage::Settled(outcome) = slot.stage { Some(outcome) } else { None }
     }
 

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+#[cfg(feature = "alloc")]
+use super::gateway::Gateway;
 use super::{Action, Admitted, Core, Input, Next, Sessions, Told};
 use crate::acceptor::{self, Acceptor, Parting, Principal, Question, Seats, Secret, SessionId};
 use crate::link::{self, Epoch, Event};
@@ -10,8 +12,6 @@ use crate::requests::Ended;
 use crate::session::Deliveries;
 use crate::time::Instant;
 use crate::wire::Frame;
-#[cfg(feature = "alloc")]
-use super::gateway::Gateway;
 
 /// Something happened to a socket that is a stranger's or a session's.
 fn hand<'f, P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
@@ -279,7 +279,9 @@ impl Connection {
             }
             // An acceptor asks for nothing else.
             link::Next::Do(_) => ConnectionNext::Do(ConnectionAction::Flush),
-            link::Next::Wait(at) => ConnectionNext::Wait(self.greeting().map_or(at, |greeting| greeting.min(at))),
+            link::Next::Wait(at) => {
+                ConnectionNext::Wait(self.greeting().map_or(at, |greeting| greeting.min(at)))
+            }
             link::Next::Idle => ConnectionNext::Idle,
         }
     }

@@ -19,7 +19,14 @@ pub(super) const fn post<'a, P, S>(
     outbox: &'a mut Outbox,
     arena: &'a mut Arena<P, S>,
 ) -> Post<'a, P, S> {
-    Post { now, outbox, arena, config: &config.outbox, names: config.acceptor.limits.name, speech: Speech::Native }
+    Post {
+        now,
+        outbox,
+        arena,
+        config: &config.outbox,
+        names: config.acceptor.limits.name,
+        speech: Speech::Native,
+    }
 }
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {

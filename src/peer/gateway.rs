@@ -151,11 +151,7 @@ fn bytes(raw: Option<Raw<'_>>) -> &[u8] {
 }
 
 impl Gateway {
-    pub(super) fn new(
-        config: &Config,
-        now: Instant,
-        since_1970: Option<Duration>,
-    ) -> Gateway {
+    pub(super) fn new(config: &Config, now: Instant, since_1970: Option<Duration>) -> Gateway {
         let (window, window_bytes) = (config.delivery.window, config.delivery.window_bytes);
         Gateway {
             limits: config.acceptor.limits,
@@ -324,7 +320,9 @@ impl Gateway {
         if name.len() > self.limits.name.into() {
             return self.complain(Some(id), "the name is too long");
         }
-        let request = |number| Envelope::Request(Request { id: number, form, name: &name, kind: Kind::Text, data: bytes(data) });
+        let request = |number| {
+            Envelope::Request(Request { id: number, form, name: &name, kind: Kind::Text, data: bytes(data) })
+        };
         if form == Form::Event {
             self.up_within(&request(0), None);
             return;
@@ -401,7 +399,11 @@ impl Gateway {
     fn down(&mut self, message: &Message<'_>) -> bool {
         let fits = message.encoded_len() <= self.longest;
         if fits {
-            self.down.push_back(Leaving { kind: Kind::Text, data: message.to_string().into_bytes(), received: 0 });
+            self.down.push_back(Leaving {
+                kind: Kind::Text,
+                data: message.to_string().into_bytes(),
+                received: 0,
+            });
         }
         fits
     }
@@ -458,7 +460,9 @@ impl Gateway {
                     self.down(&Message::Request { form, id, timestamp, payload });
                 }
             }
-            Envelope::Response { id, data, .. } => self.answered(id, optional(data).ok_or("the answer is not JSON")),
+            Envelope::Response { id, data, .. } => {
+                self.answered(id, optional(data).ok_or("the answer is not JSON"))
+            }
             Envelope::Error { id, reason, .. } => self.answered(id, Err(reason)),
             Envelope::Broadcast { .. }
             | Envelope::Goodbye(_)

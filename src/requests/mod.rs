@@ -260,7 +260,9 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
             if slot.message == Some(message) {
                 slot.message = None;
                 match outcome {
-                    Outcome::Acknowledged | Outcome::Written if slot.unanswered => self.end(index, End::Written),
+                    Outcome::Acknowledged | Outcome::Written if slot.unanswered => {
+                        self.end(index, End::Written)
+                    }
                     Outcome::Acknowledged | Outcome::Written => self.table.shift(index, Stage::Awaited),
                     Outcome::InDoubt => self.doubt(index),
                     Outcome::Expired

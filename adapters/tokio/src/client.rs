@@ -141,8 +141,18 @@ impl Drop for Last {
 }
 
 pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Messages), Error> {
-    let Options { mut config, seed, tls, max_message, compression, inbound, state: file, dialogue, trace, observer } =
-        options;
+    let Options {
+        mut config,
+        seed,
+        tls,
+        max_message,
+        compression,
+        inbound,
+        state: file,
+        dialogue,
+        trace,
+        observer,
+    } = options;
     let seed = seed.unwrap_or_else(random);
     let clock = Clock::new();
     let file = file.map(StateFile::new);

@@ -8,10 +8,10 @@ use everlink::outbox::Kind;
 use everlink::time::Instant;
 use everlink::wire::json::{Raw, Reason};
 
+use crate::Received;
 use crate::client::{Shared, TracedLink};
 use crate::dialogue::{Answer, Dialogue, Failed, Heard, Parcel};
 use crate::options::Notice;
-use crate::Received;
 
 /// What there is no code for.
 const NO_CODE: u32 = 0;

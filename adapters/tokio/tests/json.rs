@@ -97,7 +97,8 @@ async fn carry(
             }
             (_, Some("unsubscribe")) => drop(channels.remove(message["channel"].as_str().unwrap())),
             (_, Some("publish")) => {
-                says.send(json!({"channel": message["channel"], "data": message["data"]}).to_string()).unwrap();
+                says.send(json!({"channel": message["channel"], "data": message["data"]}).to_string())
+                    .unwrap();
             }
             _ => {}
         }
@@ -174,7 +175,10 @@ async fn a_server_asks_and_is_answered_under_its_own_id() {
     let (client, _messages, _notices) = connect(&server);
     let mut asks = client.asks();
     timeout(SOON, client.request(&Ask::query("echo", ""))).await.unwrap().unwrap();
-    server.says.send(r#"{"type":"query","id":"caf\u00e9","payload":{"resource":"who\n","parameters":7}}"#.into()).unwrap();
+    server
+        .says
+        .send(r#"{"type":"query","id":"caf\u00e9","payload":{"resource":"who\n","parameters":7}}"#.into())
+        .unwrap();
     let asked = timeout(SOON, asks.recv()).await.unwrap().unwrap();
     assert_eq!((asked.name.as_str(), asked.content.text()), ("who\n", Some("7")));
     asked.respond(r#""me""#).unwrap();

@@ -132,7 +132,9 @@ fn configuration(arguments: &Arguments) -> Result<(Config, bool), Problem> {
         Wire::Raw => own.wire,
         Wire::Native => everlink::wire::Wire::Native(Default::default()),
         // A sub-protocol that is named takes the place of the wire's own.
-        Wire::Json => everlink::wire::Wire::Json(json::Config { subprotocol: arguments.protocols.is_empty() }),
+        Wire::Json => {
+            everlink::wire::Wire::Json(json::Config { subprotocol: arguments.protocols.is_empty() })
+        }
     };
     own.outbox.policy = policy.unwrap_or_default();
     if waits {

@@ -193,23 +193,27 @@ where
         Traced { link, recorder, now: Instant::ORIGIN }
     }
 
-    fn record(&mut self, step: Step<'_>) {
+    /// The step is only made if there is a recorder: copying it would cost as much as what is recorded.
+    #[inline]
+    fn record<'s>(&mut self, step: impl FnOnce() -> Step<'s>) {
         if let Some(recorder) = &mut self.recorder {
-            recorder.record(self.now, step);
+            recorder.record(self.now, step());
         }
     }
 
     /// [`Link::handle`], recorded.
+    #[inline]
     pub fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
         self.now = now;
-        self.record(Step::Op(Op::Handle(input)));
+        self.record(|| Step::Op(Op::Handle(input)));
         self.link.handle(now, input)
     }
 
     /// [`Link::poll`], recorded.
+    #[inline]
     pub fn poll(&mut self) -> Next {
         let next = self.link.poll();
-        self.record(Step::Polled(next));
+        self.record(|| Step::Polled(next));
         next
     }
 
@@ -224,26 +228,26 @@ where
         displaced: impl FnMut(Settlement, P),
     ) -> Result<MessageId, Refused<P>> {
         self.now = now;
-        self.record(Step::Op(Op::send(&message)));
+        self.record(|| Step::Op(Op::send(&message)));
         self.link.send(now, message, displaced)
     }
 
     /// [`Link::cancel`], recorded.
     pub fn cancel(&mut self, id: MessageId) -> Option<P> {
-        self.record(Step::Op(Op::Cancel(id)));
+        self.record(|| Step::Op(Op::Cancel(id)));
         self.link.cancel(id)
     }
 
     /// [`Link::set_credentials`], recorded without what they are.
     pub fn set_credentials(&mut self, credentials: Option<P>) {
         let len = credentials.as_ref().map(|bytes| u32::try_from(bytes.as_ref().len()).unwrap_or(u32::MAX));
-        self.record(Step::Op(Op::Credentials(len)));
+        self.record(|| Step::Op(Op::Credentials(len)));
         self.link.set_credentials(credentials);
     }
 
     /// [`Link::pull`], recorded.
     pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
-        self.record(Step::Op(Op::Pull(epoch)));
+        self.record(|| Step::Op(Op::Pull(epoch)));
         self.link.pull(epoch)
     }
 }

@@ -12,6 +12,10 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     pub(super) fn routine_tick(&mut self) -> Option<()> {
         let now = self.core.now;
         let Rest::Known { until: Some(due), .. } = self.core.rest else { return None };
+        if now < due {
+            // Whoever ticks before it is time wants to know when it will be.
+            return None;
+        }
         let expires = self.core.session.outbox.next_expiry(self.arena).is_some_and(|at| at <= now);
         let busy = expires || !self.core.is_drained() || self.core.durable.is_some() || self.desk.is_open();
         if busy || !self.core.online || self.is_late(due) {

@@ -1,82 +1,139 @@
-//! Which queued message expires first: a pairing heap (Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986)
-//! through the slots of an arena, ordered by deadline and then by acceptance.
+//! Which queued message expires first, ordered by deadline and then by acceptance.
 //!
-//! Entering is O(1), leaving from anywhere is O(log n) amortized, and nothing recurses.
+//! Most have the same age limit, so that who comes later expires later: these stand in a line, which costs next to nothing. Who
+//! would have to push in goes into a pairing heap (Fredman, Sedgewick, Sleator, Tarjan, "The pairing heap", 1986) through the
+//! slots of the arena.
+//!
+//! Entering is O(1), leaving from anywhere is O(1) for the line and O(log n) amortized for the heap, and nothing recurses.
 
-use super::arena::{Arena, NIL, Slots};
+use super::arena::{Arena, NIL, Slot, Slots};
+use super::ring::{Link, Ring, Thread};
 use crate::time::Instant;
 
-/// A slot's part in a heap.
+/// A slot's part in a heap, or in the line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heap {
-    /// The first of those that are not earlier.
+    /// The first of those that are not earlier; [`IN_LINE`] of one in the line.
     child: u32,
-    /// The next child of the same parent.
-    sibling: u32,
-    /// The child before this one; of a first child, the parent.
-    back: u32,
+    /// In the line, its neighbours. In a heap, `next` is the next child of the same parent, and `prev` the child before this one
+    /// or, of a first child, the parent.
+    link: Link,
 }
+
+/// No slot has this index: see [`Arena::capacity`].
+const IN_LINE: u32 = NIL - 1;
 
 impl Heap {
-    pub(super) const NONE: Heap = Heap { child: NIL, sibling: NIL, back: NIL };
+    pub(super) const NONE: Heap = Heap { child: NIL, link: Link::NONE };
 }
 
-/// A heap is its root: the slot that expires first.
+/// Those in the line.
+#[derive(Debug)]
+struct Line;
+
+impl Thread for Line {
+    fn link<P>(slot: &Slot<P>) -> &Link {
+        &slot.heap.link
+    }
+    fn link_mut<P>(slot: &mut Slot<P>) -> &mut Link {
+        &mut slot.heap.link
+    }
+}
+
+/// One index, for there may be a million of these: the root of the heap, whose `next` is then the last of the line; without a heap,
+/// the last of the line.
 #[derive(Debug)]
 pub(super) struct Expiry {
-    root: u32,
+    top: u32,
 }
 
 impl Expiry {
-    pub(super) const EMPTY: Expiry = Expiry { root: NIL };
+    pub(super) const EMPTY: Expiry = Expiry { top: NIL };
+
+    /// The line, and the root of the heap.
+    fn parts<P, S: Slots<P>>(&self, arena: &Arena<P, S>) -> (Ring<Line>, u32) {
+        match arena.slot(self.top).map(|slot| slot.heap) {
+            Some(Heap { child: IN_LINE, .. }) => (Ring::ending(self.top), NIL),
+            Some(Heap { link, .. }) => (Ring::ending(link.next), self.top),
+            None => (Ring::EMPTY, NIL),
+        }
+    }
+
+    fn join<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, line: &Ring<Line>, root: u32) {
+        let last = line.tail().unwrap_or(NIL);
+        arena.heap(root, |heap| heap.link.next = last);
+        self.top = if root == NIL { last } else { root };
+    }
 
     /// The message that expires first, and when.
     pub(super) fn first<P, S: Slots<P>>(&self, arena: &Arena<P, S>) -> Option<(u32, Instant)> {
-        Some((self.root, arena.slot(self.root)?.deadline?))
+        let (line, root) = self.parts(arena);
+        let first = match line.head(arena) {
+            Some(head) if root == NIL || arena.is_before(head, root) => head,
+            _ => root,
+        };
+        Some((first, arena.slot(first)?.deadline?))
     }
 
     pub(super) fn insert<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, index: u32) {
-        arena.heap(index, |heap| *heap = Heap::NONE);
-        self.root = arena.meld(self.root, index);
+        let (mut line, mut root) = self.parts(arena);
+        if line.tail().is_none_or(|last| arena.is_before(last, index)) {
+            arena.heap(index, |heap| heap.child = IN_LINE);
+            line.insert(arena, index, None);
+        } else {
+            arena.heap(index, |heap| *heap = Heap::NONE);
+            arena.heap(root, |heap| heap.link = Link::NONE);
+            root = arena.meld(root, index);
+        }
+        self.join(arena, &line, root);
     }
 
     pub(super) fn remove<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, index: u32) {
-        let Some(slot) = arena.slot(index) else { return };
-        let Heap { child, sibling, back } = slot.heap;
-        let children = arena.meld_all(child);
-        if index == self.root {
-            self.root = children;
-            return;
+        let (mut line, mut root) = self.parts(arena);
+        let Some(Heap { child, link }) = arena.slot(index).map(|slot| slot.heap) else { return };
+        if child == IN_LINE {
+            line.remove(arena, index);
+        } else if index == root {
+            root = arena.meld_all(child);
+        } else {
+            let Link { prev: back, next: sibling } = link;
+            let children = arena.meld_all(child);
+            arena.heap(sibling, |heap| heap.link.prev = back);
+            arena.heap(back, |heap| match heap.child == index {
+                true => heap.child = sibling,
+                false => heap.link.next = sibling,
+            });
+            arena.heap(root, |heap| heap.link = Link::NONE);
+            root = arena.meld(root, children);
         }
-        arena.heap(sibling, |heap| heap.back = back);
-        arena.heap(back, |heap| match heap.child == index {
-            true => heap.child = sibling,
-            false => heap.sibling = sibling,
-        });
-        self.root = arena.meld(self.root, children);
+        self.join(arena, &line, root);
     }
 }
 
 impl<P, S: Slots<P>> Arena<P, S> {
+    /// Whether the first of two expires first.
+    fn is_before(&self, a: u32, b: u32) -> bool {
+        let when = |index| self.slot(index).map(|slot| (slot.deadline, slot.sequence));
+        when(a) <= when(b)
+    }
+
     fn heap(&mut self, index: u32, set: impl FnOnce(&mut Heap)) {
         if let Some(slot) = self.slot_mut(index) {
             set(&mut slot.heap);
         }
     }
 
-    /// One heap of two; a root's own `sibling` and `back` are `NIL`.
+    /// One heap of two; a root's own links are `NIL`.
     fn meld(&mut self, a: u32, b: u32) -> u32 {
-        let (Some(first), Some(second)) = (self.slot(a), self.slot(b)) else {
+        if self.slot(a).is_none() || self.slot(b).is_none() {
             return if a == NIL { b } else { a };
-        };
-        let a_wins = (first.deadline, first.sequence) <= (second.deadline, second.sequence);
-        let (root, child) = if a_wins { (a, b) } else { (b, a) };
+        }
+        let (root, child) = if self.is_before(a, b) { (a, b) } else { (b, a) };
         let sibling = self.slot(root).map_or(NIL, |slot| slot.heap.child);
-        self.heap(sibling, |heap| heap.back = child);
+        self.heap(sibling, |heap| heap.link.prev = child);
         self.heap(root, |heap| heap.child = child);
         self.heap(child, |heap| {
-            heap.sibling = sibling;
-            heap.back = root;
+            heap.link = Link { prev: root, next: sibling };
         });
         root
     }
@@ -94,7 +151,7 @@ impl<P, S: Slots<P>> Arena<P, S> {
             let b = self.cut(a);
             rest = self.cut(b);
             let pair = self.meld(a, b);
-            self.heap(pair, |heap| heap.sibling = pairs);
+            self.heap(pair, |heap| heap.link.next = pairs);
             pairs = pair;
         }
         for _ in 0..bound {
@@ -112,9 +169,8 @@ impl<P, S: Slots<P>> Arena<P, S> {
     fn cut(&mut self, index: u32) -> u32 {
         let mut sibling = NIL;
         self.heap(index, |heap| {
-            sibling = heap.sibling;
-            heap.sibling = NIL;
-            heap.back = NIL;
+            sibling = heap.link.next;
+            heap.link = Link::NONE;
         });
         sibling
     }

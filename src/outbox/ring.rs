@@ -63,6 +63,11 @@ pub(super) struct Ring<T> {
 impl<T: Thread> Ring<T> {
     pub(super) const EMPTY: Ring<T> = Ring { tail: NIL, thread: PhantomData };
 
+    /// The one with this tail; empty if there is none.
+    pub(super) const fn ending(tail: u32) -> Ring<T> {
+        Ring { tail, thread: PhantomData }
+    }
+
     pub(super) fn tail(&self) -> Option<u32> {
         Some(self.tail).filter(|&tail| tail != NIL)
     }

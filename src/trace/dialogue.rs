@@ -18,7 +18,7 @@ where
 {
     fn said(&mut self, now: Instant, say: Say<'_>) {
         self.now = self.now.max(now);
-        self.record(Step::Op(Op::Say(say)));
+        self.record(|| Step::Op(Op::Say(say)));
     }
 
     /// From now on a dialogue is kept.

@@ -113,6 +113,9 @@ impl Inner {
     }
 
     pub(crate) fn settle(&mut self, settlement: Settlement) {
+        if self.receipts.is_empty() {
+            return;
+        }
         if let Some(receipt) = self.receipts.remove(&settlement.id) {
             // Nobody needs to wait for it.
             let _ = receipt.send(settlement.outcome);

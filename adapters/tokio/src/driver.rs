@@ -90,17 +90,10 @@ impl Io {
     /// The loop. It ends when the connection was closed by its owner and its sockets are gone.
     pub(crate) async fn run(mut self, shared: Arc<Shared>) {
         loop {
+            let next = self.poll(&shared);
             for notice in self.notices.drain(..) {
                 self.watched.tell(&notice);
             }
-            let next = {
-                let link = &mut shared.lock().link;
-                let next = self.stream.poll(link);
-                if let Next::Do(Action::Tell(link::Action::Store { version })) = next {
-                    self.store(link, version);
-                }
-                next
-            };
             let deadline = match next {
                 Next::Do(action) => {
                     self.perform(action, &shared);
@@ -113,6 +106,31 @@ impl Io {
             let Some(happened) = self.next(deadline, &shared).await else { return };
             self.handle(happened, &shared);
         }
+    }
+
+    /// What is wanted next. What only concerns those who wait for messages is done on the way, all of it under one lock.
+    fn poll(&mut self, shared: &Shared) -> Next<link::Action> {
+        let inner = &mut *shared.lock();
+        let mut settled = false;
+        let next = loop {
+            match self.stream.poll(&mut inner.link) {
+                Next::Do(Action::Tell(action @ link::Action::Settled(settlement))) => {
+                    settled = true;
+                    inner.settle(settlement);
+                    if self.watched.is_observed() {
+                        self.notices.push(Notice::Action(action));
+                    }
+                }
+                next => break next,
+            }
+        };
+        if let Next::Do(Action::Tell(link::Action::Store { version })) = next {
+            self.store(&inner.link, version);
+        }
+        if settled {
+            shared.room.notify_waiters();
+        }
+        next
     }
 
     /// Before anything else is done to the link.
@@ -137,13 +155,8 @@ impl Io {
             }
             Action::Disconnect { epoch } => self.carriers.retain(|(other, _)| *other != epoch),
             Action::Tell(action) => {
-                match action {
-                    link::Action::Settled(settlement) => {
-                        shared.lock().settle(settlement);
-                        shared.room.notify_waiters();
-                    }
-                    link::Action::Ended(ended) => shared.lock().dialogue.ended(ended),
-                    _ => {}
+                if let link::Action::Ended(ended) = action {
+                    shared.lock().dialogue.ended(ended);
                 }
                 self.watched.tell(&Notice::Action(action));
             }
@@ -220,8 +233,16 @@ impl Io {
                 if let Some(untaken) = untaken.as_mut().filter(|_| !self.messages.is_closed()) {
                     untaken.push(number);
                 }
-                let parcel = Parcel::Message(self.messages.clone(), received);
-                unread.extend(parcel.try_deliver(unread.is_empty()));
+                let left = match unread.is_empty().then(|| self.messages.try_reserve()) {
+                    Some(Ok(room)) => {
+                        room.send(received);
+                        None
+                    }
+                    // Nobody wants it any more.
+                    Some(Err(mpsc::error::TrySendError::Closed(()))) => None,
+                    Some(Err(mpsc::error::TrySendError::Full(()))) | None => Some(received),
+                };
+                unread.extend(left.map(|received| Parcel::Message(self.messages.clone(), received)));
             }
             if let Some(untaken) = untaken {
                 link.handle(now, Input::Unread(untaken.first())).for_each(drop);

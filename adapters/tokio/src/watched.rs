@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use everlink::link::{Action, State};
 use everlink::metrics::Report;
+use everlink::outbox::Settlement;
 use everlink::quality::Quality;
 use tokio::sync::watch;
 
@@ -19,6 +20,8 @@ pub(crate) struct Watched {
     state: watch::Sender<State>,
     quality: watch::Sender<Quality>,
     report: watch::Sender<Report>,
+    /// What the watchers were shown last.
+    shown: (State, Quality),
     observer: Option<Observer>,
     /// Something happened that the numbers should show.
     renew: bool,
@@ -36,6 +39,7 @@ impl Watched {
             state: watch::Sender::new(state),
             quality: watch::Sender::new(quality),
             report: watch::Sender::new(report),
+            shown: (state, quality),
             observer,
             renew: false,
         }
@@ -60,8 +64,17 @@ impl Watched {
         }
     }
 
+    /// Whether anybody wants to know of each message.
+    pub(crate) const fn is_observed(&self) -> bool {
+        self.observer.is_some()
+    }
+
     fn tell_displaced(&mut self) {
         let displaced = std::mem::take(&mut self.shared.lock().displaced);
+        self.observe(displaced);
+    }
+
+    fn observe(&mut self, displaced: Vec<Settlement>) {
         if let Some(observer) = &mut self.observer {
             for settlement in displaced {
                 observer(self.clock.now(), &Notice::Action(Action::Settled(settlement)));
@@ -71,19 +84,20 @@ impl Watched {
 
     /// Brings watchers up to date; some changes of state come without an action.
     pub(crate) fn publish(&mut self) {
-        self.tell_displaced();
-        let (state, quality, report) = {
-            let link = &self.shared.lock().link;
-            let renew = std::mem::take(&mut self.renew);
-            (link.state(), link.quality(), renew.then(|| link.report(self.clock.now())))
+        let (displaced, shown, report) = {
+            let inner = &mut *self.shared.lock();
+            let shown = (inner.link.state(), inner.link.quality());
+            let renew = std::mem::take(&mut self.renew) || shown != self.shown;
+            let report = renew.then(|| inner.link.report(self.clock.now()));
+            (std::mem::take(&mut inner.displaced), shown, report)
         };
-        let changed = self.state.send_if_modified(|old| std::mem::replace(old, state) != state)
-            | self.quality.send_if_modified(|old| std::mem::replace(old, quality) != quality);
-        if let Some(report) =
-            report.or_else(|| changed.then(|| self.shared.lock().link.report(self.clock.now())))
-        {
-            self.report.send_replace(report);
-        }
+        self.observe(displaced);
+        let Some(report) = report else { return };
+        let (state, quality) = shown;
+        self.shown = shown;
+        self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
+        self.quality.send_if_modified(|old| std::mem::replace(old, quality) != quality);
+        self.report.send_replace(report);
     }
 }
 

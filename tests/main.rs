@@ -31,6 +31,7 @@ mod flush;
 mod heartbeat;
 mod json_channels;
 mod json_law;
+mod json_peer;
 mod json_requests;
 mod json_socket;
 mod ledger;

@@ -398,7 +398,15 @@ mod json {
                 Event::Received(_) if self.session.is_none() => return,
                 Event::Written(total) => gateway.written(total),
                 Event::Writable => gateway.flushed(),
-                _ => {}
+                Event::Failed(_)
+                | Event::Opened
+                | Event::Received(_)
+                | Event::Ping
+                | Event::Pong(_)
+                | Event::Paused
+                | Event::Resumed
+                | Event::Violation(_)
+                | Event::Closed(_) => {}
             }
             let ack = gateway.ack();
             let over = gateway.session.filter(|_| matches!(event, Event::Closed(_) | Event::Failed(_)));

@@ -286,7 +286,7 @@ impl Client {
         Some(payload)
     }
 
-    /// On the native wire: authenticates anew from now on, at once where a socket is welcome; before what was given with
+    /// On the native wire, or the JSON one: authenticates anew from now on, at once where a socket is welcome; before what was given with
     /// [`Target::credentials`](crate::Target::credentials) runs out. The source gives them for later sockets.
     pub fn renew(&self, credentials: impl Into<Payload>) {
         self.shared.lock().link.set_credentials(Some(credentials.into()));

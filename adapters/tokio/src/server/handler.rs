@@ -19,14 +19,14 @@ use crate::ws::WebSocket;
 
 /// The application's side of a server.
 pub trait Handler: Send + Sync + 'static {
-    /// A request has come. Says what is spoken on its socket; by default, [what the client asks for](Caller::native) if that is the
-    /// native wire, and anything else is refused. The place to look at path, origin and cookies.
+    /// A request has come. Says what is spoken on its socket; by default, what the client asks for if that is the
+    /// [native](Caller::native) wire or the [JSON](Caller::json) one, and anything else is refused. The place to look at path, origin and cookies.
     fn admit(&self, caller: &Caller) -> impl Future<Output = Result<Speaks, Denial>> + Send {
         let words = "everlink.v1 or everlink.json.v1 is spoken here";
         std::future::ready(caller.native().or(caller.json()).ok_or(Denial::new(400, words)))
     }
 
-    /// On the native wire: who is it? By default anyone is let in. The time for it is bounded by
+    /// On the native wire, or the JSON one: who is it? By default anyone is let in. The time for it is bounded by
     /// `config.acceptor.decision_timeout`; nothing is read from the client meanwhile.
     fn authenticate(
         &self,
@@ -37,7 +37,7 @@ pub trait Handler: Send + Sync + 'static {
         std::future::ready(Ok(Principal::ANYONE))
     }
 
-    /// On the native wire: a session has begun. It ends when this returns; if it ends otherwise, [`Session::recv`] says so.
+    /// On the native wire, or the JSON one: a session has begun. It ends when this returns; if it ends otherwise, [`Session::recv`] says so.
     fn session(&self, session: Session) -> impl Future<Output = ()> + Send;
 
     /// A WebSocket of another wire, where [`admit`](Handler::admit) said [`Speaks::Plain`]. By default it is closed with 1011.
@@ -181,7 +181,7 @@ impl Denial {
     }
 }
 
-/// What a client says of itself on the native wire.
+/// What a client says of itself on the native wire, or the JSON one (there, its `auth`).
 #[derive(Clone, Debug)]
 pub struct Hello {
     /// What it authenticates with; empty if that is in the request.

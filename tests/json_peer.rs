@@ -9,7 +9,7 @@ use crate::harness::{epoch, ms, s};
 use everlink::acceptor::{Principal, Secret};
 use everlink::channels::SYSTEM;
 use everlink::dialogue::{Ask, Content};
-use everlink::link::{Close, Delivery, Event};
+use everlink::link::{Close, Event};
 use everlink::outbox::{Kind, Message, Outcome};
 use everlink::peer::{Config, Connection, ConnectionAction, ConnectionNext, Heard, Peer, Sessions};
 use everlink::time::Instant;
@@ -144,7 +144,7 @@ fn what_is_said_first_decides_who_it_is() {
     assert_eq!(rig.told[0], r#"who """#);
     assert!(rig.told[1].starts_with("Request(Request { id: 1, form: Query, name: \"r\""), "{:?}", rig.told);
     let mut rig = Rig::new(|_| ());
-    rig.pass(ms(999));
+    rig.pass(ms(4_999));
     assert!(rig.told.is_empty());
     rig.pass(ms(1));
     assert_eq!(rig.told, [r#"who """#]);

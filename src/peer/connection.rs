@@ -350,7 +350,7 @@ mod json {
     impl Connection {
         /// As [`new`](Connection::new), for a socket on which the [JSON wire](crate::wire::json) is spoken. What the client says first is
         /// who it is, if that is an `auth`, whose payload is asked about as the credentials of others; if it is something else, or if it
-        /// says nothing for a second, it has none. `since_1970` is what the wall clock shows, for timestamps.
+        /// says nothing for half of [`hello_timeout`](crate::acceptor::Config::hello_timeout), it has none. `since_1970` is what the wall clock shows, for timestamps.
         ///
         /// After each [`handle`](Connection::handle), and after a decision, ask what [came](Connection::came).
         #[must_use]

@@ -38,9 +38,6 @@ const AHEAD_MAX: usize = 1 << 20;
 /// How much may wait for a client before it is told no more of what is wrong, and its pings are not answered.
 const REPLIES_MAX: usize = 64;
 
-/// Who has said nothing for this long has no credentials to say.
-const MUTE_MAX: Duration = Duration::from_secs(1);
-
 /// What was read once within the limits is within these.
 static GOOD: Limits = Limits { envelope: u32::MAX, name: u8::MAX, credentials: u32::MAX };
 
@@ -157,7 +154,7 @@ impl Gateway {
             limits: config.acceptor.limits,
             longest: Frame::HEAD.saturating_add(config.outbox.message_bytes as usize),
             announced: Announced { envelope: u32::MAX, window, window_bytes },
-            mute_until: now + MUTE_MAX,
+            mute_until: now + config.acceptor.hello_timeout / 2,
             now,
             clock: since_1970.map(|since_1970| (now, since_1970)),
             stage: Stage::Mute,

@@ -493,3 +493,13 @@ fn an_order_that_is_not_confirmed_may_have_been_done_all_the_same() {
     assert_eq!(channels.confirmed(leave, 0, 0), None);
     assert!(!channels.has_orders());
 }
+
+#[test]
+fn what_is_to_be_given_again_does_not_outlive_its_session() {
+    let (mut channels, config) = table();
+    let now = Instant::from_millis(1);
+    channels.subscribe(&config, "a").unwrap();
+    channels.give_until::<()>(Some(now), |_| Ok(None)).unwrap();
+    channels.lost(|_| ());
+    assert_eq!(channels.next_deadline(), None);
+}

@@ -8,7 +8,10 @@ use std::time::Duration;
 use everlink::link::{Action, Config, Delivery, Epoch, Failure};
 use everlink::stream::{self, Fault, Stream};
 use everlink::time::Instant;
+use everlink::wire::json;
 use everlink::ws;
+
+use crate::spoken;
 
 /// A sink of the bytes of a trace.
 pub type TraceSink = Box<dyn FnMut(&[u8]) + Send>;
@@ -35,6 +38,9 @@ pub struct Options {
     /// leaves that a killed process would not know of when it comes back. If the file is there, the link goes on from it.
     /// It holds the resume token and what is queued. No two links may have the same.
     pub state: Option<PathBuf>,
+    /// On a wire that has them: keeps the books of requests and channels, of which the [`Client`](crate::Client) has calls; true by
+    /// default. Without it, what the server says of them comes as it is, and the application may write its own.
+    pub dialogue: bool,
     /// Takes a [trace](everlink::trace) of the link; not of one that goes on from a stored state.
     pub trace: Option<TraceSink>,
     /// Is told of every action of the link, in order, on the connection's task. It must not block. If it panics, that task
@@ -52,6 +58,7 @@ impl Default for Options {
             compression: None,
             inbound: 64,
             state: None,
+            dialogue: true,
             trace: None,
             observer: None,
         }
@@ -127,6 +134,20 @@ pub enum Notice {
         /// Why, for people.
         reason: String,
     },
+    /// On the JSON wire: a frame was no message of it. Nothing else came of the frame.
+    Malformed {
+        /// On which socket.
+        epoch: Epoch,
+        /// What is wrong with it, and at which byte.
+        error: json::DecodeError,
+    },
+    /// On the JSON wire: the server says that something went wrong, and it is about no request and no subscription of this end.
+    Complaint {
+        /// On which socket.
+        epoch: Epoch,
+        /// What, for people.
+        reason: String,
+    },
 }
 
 impl Notice {
@@ -142,6 +163,7 @@ impl Notice {
                 retry_after: goodbye.retry_after(),
                 reason: goodbye.reason.into(),
             }),
+            Delivery::Json(spoken) => spoken::notice(epoch, spoken),
             _ => None,
         }
     }

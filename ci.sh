@@ -147,8 +147,8 @@ step_fuzz() {
   done
 }
 
-# Mutation testing (docs/mutation.md). It takes hours, so only if asked for.
-step_mutants() { tests/mutants.sh; }
+# Mutation testing (docs/mutation.md). It takes an hour, so only if asked for.
+step_mutants() { tests/mutants/run.py; }
 
 steps=("$@")
 [ $# -gt 0 ] || steps=(format test vectors clippy docs features examples corpus fuzz targets metal)

@@ -125,6 +125,8 @@ pub struct Counts {
     pub stale_inputs: Counter,
     /// Inputs that the peer had no right to send.
     pub protocol_violations: Counter,
+    /// Frames that were no message of the JSON wire.
+    pub malformed: Counter,
 }
 
 /// Messages that were accepted and whose arrival is not known, by the reason that they were settled with.

@@ -100,7 +100,7 @@ impl<F: FnMut(&[u8])> Recorder<F> {
     pub fn new(config: &Config, seed: u64, mut sink: F) -> Recorder<F> {
         sink(MAGIC);
         let native = match config.wire {
-            Wire::Raw(_) => None,
+            Wire::Raw(_) | Wire::Json(_) => None,
             Wire::Native(limits) => Some(limits),
         };
         let mut recorder = Recorder { sink, last: Instant::ORIGIN, check: [0; 2], native };

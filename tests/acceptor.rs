@@ -149,6 +149,32 @@ fn a_hello_is_asked_about_and_admitted() {
 }
 
 #[test]
+fn what_is_just_within_a_limit_is_let_in_and_what_is_beyond_is_not() {
+    let hello = |envelope| {
+        let announced = Announced { envelope, ..ANNOUNCED };
+        encode(&[Envelope::Hello(Hello { announced, ..HELLO })])
+    };
+    for (envelope, asks) in [(1024, true), (1023, false)] {
+        assert_eq!(Door::new(|_| ()).frame(&hello(envelope)).is_some(), asks, "{envelope}");
+    }
+    let frame = hello(4096);
+    for (length, too_long) in [(1024, false), (1025, true)] {
+        // Without credentials, there is 1 KiB for the rest.
+        let mut door = Door::new(|config| config.limits.credentials = 0);
+        assert!(door.frame(&vec![frame[0]; length]).is_none());
+        assert_eq!(door.drain()[0].contains("hello is too long"), too_long, "{length}");
+    }
+    let reason = "r".repeat(81);
+    for (length, told) in [(80, &reason[..80]), (81, "")] {
+        let mut door = Door::new(|_| ());
+        door.frame(&frame);
+        let now = door.now;
+        door.acceptor.refuse(&door.config, now, 4001, Duration::ZERO, reason[..length].to_owned().leak());
+        assert_eq!(door.drain()[0], format!("goodbye 4001 0 {told:?}"));
+    }
+}
+
+#[test]
 fn it_is_asked_and_admitted_once() {
     let mut door = Door::new(|_| ());
     assert!(door.acceptor.admit(Principal::ANYONE).is_none(), "nobody asked");

@@ -236,10 +236,13 @@ fn anyone_has_no_quota() {
 #[test]
 fn a_table_shows_no_secret() {
     let (table, id, token) = one();
+    assert!(!table.is_empty());
+    assert_eq!((id.to_string(), format!("{token:?}")), ("0.1".into(), "Token(20 bytes)".into()));
     for shown in
         [format!("{table:?}"), format!("{token:?}"), format!("{:?}", secret(1)), format!("{id:?} {id}")]
     {
         assert!(!shown.contains("1, 1, 1"), "{shown}");
+        assert!(!shown.is_empty());
     }
 }
 

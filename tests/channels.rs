@@ -3,6 +3,7 @@
 #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test may be blunt")]
 
 use core::num::NonZeroU32;
+use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::law::proptest_config;
@@ -56,6 +57,23 @@ fn a_subscription_is_pending_then_confirmed() {
     assert_eq!(channels.order_of("a"), None);
     assert_eq!(channels.receiver_of_number(7), Receiver::Subscription(id));
     assert_eq!(channels.receiver_of_name("a"), Receiver::Subscription(id));
+    assert_eq!((channels.name(id), id.to_string()), (Some(&"a"), "1".into()));
+    assert!(channels.unsubscribe(id));
+    assert_eq!(channels.name(id), None);
+}
+
+#[test]
+fn an_order_that_is_not_confirmed_is_given_again_however_late_that_is_noticed() {
+    for late in [0, 1, 60_000] {
+        let (mut channels, config) = table();
+        channels.subscribe(&config, "a").unwrap();
+        let due = Some(Instant::from_millis(1_000));
+        assert_eq!(channels.give_until::<()>(due, |_| Ok(None)), Ok(true));
+        channels.expire(Instant::from_millis(999), Duration::from_secs(1));
+        assert_eq!(give(&mut channels), None);
+        channels.expire(Instant::from_millis(1_000 + late), Duration::from_secs(1));
+        assert_eq!(give(&mut channels).unwrap().1, "subscribe a", "{late} ms late");
+    }
 }
 
 #[test]
@@ -182,6 +200,8 @@ fn limits_are_named() {
     }
     let reason = refused(&mut channels, &config, "e");
     assert_eq!(reason.to_string(), "there are 4 subscriptions, and no more may be");
+    let refused = channels.subscribe(&config, "e").unwrap_err();
+    assert_eq!(refused.to_string(), reason.to_string());
     assert_eq!(
         Channels::new([]).subscribe(&config, "a").unwrap_err().reason,
         RefusedReason::TooMany { limit: 0 }
@@ -472,4 +492,14 @@ fn an_order_that_is_not_confirmed_may_have_been_done_all_the_same() {
     assert_eq!(what, "unsubscribe a");
     assert_eq!(channels.confirmed(leave, 0, 0), None);
     assert!(!channels.has_orders());
+}
+
+#[test]
+fn what_is_to_be_given_again_does_not_outlive_its_session() {
+    let (mut channels, config) = table();
+    let now = Instant::from_millis(1);
+    channels.subscribe(&config, "a").unwrap();
+    channels.give_until::<()>(Some(now), |_| Ok(None)).unwrap();
+    channels.lost(|_| ());
+    assert_eq!(channels.next_deadline(), None);
 }

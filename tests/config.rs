@@ -52,6 +52,12 @@ const IMPOSSIBLE: &[Row] = &[
     ("quality.good", |c| c.quality.good = Duration::from_millis(100)),
     ("quality.degraded", |c| c.quality.degraded = Duration::from_millis(300)),
     ("quality.hysteresis_percent", |c| c.quality.hysteresis_percent = 100),
+    ("requests.timeout", |c| c.requests.timeout = ZERO),
+    ("requests.pending", |c| c.requests.pending = 0),
+    ("requests.answer_timeout", |c| c.requests.answer_timeout = ZERO),
+    ("requests.incoming", |c| c.requests.incoming = 0),
+    ("channels.subscriptions", |c| c.channels.subscriptions = 0),
+    ("channels.name_bytes", |c| c.channels.name_bytes = 0),
     ("wire.raw.ping", |c| c.wire = raw(|raw| raw.ping = Pattern::NONE)),
     ("wire.raw.pong", |c| c.wire = raw(|raw| raw.pong = Pattern::NONE)),
     ("wire.raw.pong", |c| {
@@ -92,6 +98,10 @@ fn the_defaults_are_those_that_were_promised() {
 #[test]
 fn extremes_that_can_work_do() {
     let mut config = Config::default();
+    (config.requests.pending, config.requests.incoming) = (1, 1);
+    (config.channels.subscriptions, config.channels.name_bytes) = (1, 1);
+    config.requests.timeout = Duration::from_micros(1);
+    config.requests.answer_timeout = Duration::from_micros(1);
     for long in [&mut config.open_timeout, &mut config.heartbeat.interval, &mut config.backoff.cap] {
         *long = Duration::MAX;
     }

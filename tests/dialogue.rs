@@ -103,6 +103,59 @@ fn a_name_that_is_too_long_for_the_other_end_is_refused_by_name_and_costs_no_soc
 }
 
 #[test]
+fn a_name_or_a_message_is_as_long_as_its_limit_and_no_longer() {
+    let mut pair = Pair::new(|link, server| {
+        link.channels.name_bytes = 4;
+        (server.acceptor.limits.name, server.channels.name_bytes) = (4, 4);
+        server.outbox.message_bytes = 64;
+    });
+    subscribe(&mut pair, "four");
+    let id = pair.link.subscribe(pair.now, "four").unwrap_err();
+    assert!(matches!(id, RefusedReason::Twice(_)));
+    let now = pair.now;
+    let mut say = |channel: &str, length: usize| {
+        let data = "x".repeat(length);
+        pair.sessions.broadcast(now, channel, Content::Text(&data), |_, _, _| (), |_| ())
+    };
+    assert_eq!(say("four", 1), Ok(()));
+    assert_eq!(say("fives", 1), Err(Refused::NameTooLong { limit: 4 }));
+    // The name and its length stand before the data.
+    let most = (1..=64).rev().find(|length| say("four", *length).is_ok()).unwrap();
+    assert_eq!((most, say("four", most + 1)), (64 - 5 - 1, Err(Refused::TooLarge)));
+    pair.settle();
+    assert_eq!(pair.broadcasts.iter().map(|(_, data)| data.len()).max(), Some(most));
+}
+
+#[test]
+fn a_server_may_turn_a_request_down() {
+    let mut pair = Pair::new(|_, _| ());
+    pair.prompt = false;
+    let id = ask(&mut pair, "add", "1+1");
+    let (session, request, _) = pair.server.unanswered.pop().unwrap();
+    let now = pair.now;
+    let mut peer = pair.peer().unwrap();
+    assert_eq!(peer.session().number(), session);
+    peer.reject(now, request, 17, "too hard", |_, _| ()).unwrap();
+    let again = peer.reject(now, request, 17, "too hard", |_, _| ());
+    assert_eq!(again, Err(Refused::NotAwaited), "it was answered");
+    pair.settle();
+    assert_eq!(pair.client_end(id), &End::Error(17, "too hard".into()));
+}
+
+#[test]
+fn a_server_awaits_no_longer_what_it_cancelled() {
+    let mut pair = Pair::new(|_, _| ());
+    pair.prompt = false;
+    let id = asked_of_client(&mut pair, "a line");
+    let now = pair.now;
+    assert!(pair.peer().unwrap().cancel_request(now, id));
+    assert!(!pair.peer().unwrap().cancel_request(now, id), "it has ended");
+    pair.answer_all();
+    pair.pass(Duration::from_secs(60));
+    assert!(pair.server.ends.is_empty());
+}
+
+#[test]
 fn what_is_asked_of_a_client_that_is_away_times_out_although_nobody_polls_it() {
     let mut pair = Pair::new(|_, _| ());
     pair.open = false;

@@ -2,10 +2,11 @@
 
 use core::time::Duration;
 
-use crate::harness::{Script, at, ms, s};
+use crate::harness::far::{bytes, text};
+use crate::harness::{Script, at, epoch, ms, s};
 use everlink::delivery::InDoubt;
-use everlink::link::{Action, Config, Input, Link, Next, RestoreError, Wake};
-use everlink::outbox::{Message, Outcome, Priority};
+use everlink::link::{Action, Config, Event, Input, Link, Next, RestoreError, Wake};
+use everlink::outbox::{Kind, Message, Outcome, Priority};
 use everlink::time::Instant;
 use everlink::wire::Wire;
 use everlink::wire::native::Limits;
@@ -47,6 +48,21 @@ fn an_acknowledgement_waits_until_what_it_counts_is_stored() {
     script.until(2_000);
     assert_eq!(script.delivered, [b"x"]);
     script.sees("store flush", "1020 store 3\n 1220 flush 1");
+}
+
+#[test]
+fn what_came_is_numbered_over_the_whole_session() {
+    let mut script = Script::native(|_| {});
+    script.tell("a");
+    script.until(2_000);
+    let (epoch, frame) = (epoch(1), bytes(&[text("b"), text("c")]));
+    let input = Input::Socket(epoch, Event::Frame { kind: Kind::Binary, data: &frame });
+    let mut came = script.link.handle(script.now, input);
+    let mut numbers = Vec::new();
+    while came.next().is_some() {
+        numbers.push(came.number());
+    }
+    assert_eq!(numbers, [2, 3]);
 }
 
 #[test]

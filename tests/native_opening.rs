@@ -201,3 +201,10 @@ fn the_body_of_another_envelope_is_sent_with_its_tag() {
         assert_eq!(refused.reason, RefusedReason::Tag);
     }
 }
+
+#[test]
+fn a_wire_with_a_protocol_of_its_own_is_asked_for_by_name() {
+    use everlink::wire::raw;
+    assert_eq!(Wire::Native(Limits::default()).subprotocol(), Some("everlink.v1"));
+    assert_eq!(Wire::Raw(raw::Config::default()).subprotocol(), None);
+}

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use crate::sessions::{Client, Server, at, connected, encode, talk};
+use everlink::link::Event;
 use everlink::outbox::{Kind, Outcome};
 use everlink::peer::{Config, Sessions};
 use everlink::wire::native::{Envelope, Goodbye, code};
@@ -59,6 +60,47 @@ fn who_is_away_gives_way_and_its_messages_are_told_of() {
     let number = server.connect(&mut cat);
     talk(&mut server, number, &mut cat);
     assert_eq!(cat.welcomes, [false, true], "those who are there stay");
+}
+
+#[test]
+fn what_becomes_of_sessions_is_counted() {
+    let mut server = Server::new(|_| ());
+    let counted = |server: &Server| {
+        let counts = server.sessions.counts();
+        [counts.opened, counts.expired, counts.ended, counts.violations]
+    };
+    assert!(server.sessions.is_empty());
+    let sockets = ["ann", "bob", "cat", "dan", "eve"].map(|who| join(&mut server, who).0);
+    assert!(!server.sessions.is_empty());
+    assert_eq!(counted(&server), [5, 0, 0, 0]);
+    let normal = Goodbye { code: code::NORMAL, retry_after: 0, attempt: 0, reason: "" };
+    server.frame(sockets[0], &encode(&[Envelope::Goodbye(normal)]));
+    assert_eq!(counted(&server), [5, 0, 1, 0]);
+    let (now, bob) = (server.now, server.id("bob"));
+    server.sessions.peer(bob).unwrap().end(now, code::NORMAL, Duration::ZERO);
+    assert_eq!(counted(&server), [5, 0, 2, 0]);
+    server.event(sockets[2], Event::Frame { kind: Kind::Text, data: b"x" });
+    assert_eq!(counted(&server), [5, 0, 2, 1]);
+    server.event(sockets[3], Event::Violation(1002));
+    assert_eq!(counted(&server), [5, 0, 2, 2]);
+    server.drop_socket(sockets[4]);
+    server.pass_until(600_000);
+    assert_eq!(counted(&server), [5, 3, 2, 2], "those that said nothing in the end");
+    assert!(server.sessions.is_empty());
+}
+
+#[test]
+fn a_message_that_waits_may_be_taken_back() {
+    let mut server = Server::new(|config| config.delivery.window = 1);
+    let (_, _ann) = join(&mut server, "ann");
+    server.send("ann", "in flight").unwrap();
+    let id = server.send("ann", "never mind").unwrap();
+    let ann = server.id("ann");
+    let mut peer = server.sessions.peer(ann).unwrap();
+    let before = (peer.queued(), peer.in_flight());
+    assert_eq!(peer.cancel(id), (before.0 > 0).then(|| b"never mind".to_vec()));
+    assert_eq!(peer.cancel(id), None);
+    assert_eq!((peer.queued(), peer.in_flight()), (0, before.1));
 }
 
 #[test]

@@ -56,6 +56,13 @@ fn who_is_not_authenticated_resumes_nothing() {
 }
 
 #[test]
+fn a_session_is_its_principal_s() {
+    let (mut server, _ann) = connected("ann", |_| ());
+    let (id, ann) = (server.id("ann"), server.principal("ann"));
+    assert_eq!(server.sessions.peer(id).unwrap().principal(), Some(ann));
+}
+
+#[test]
 fn a_token_is_renewed_in_band_at_half_its_life() {
     let (mut server, mut client) = connected("ann", |config| {
         config.acceptor.sessions.token_life = Duration::from_secs(100);

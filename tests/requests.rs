@@ -239,6 +239,7 @@ fn a_handler_answers_once_or_the_other_end_is_told() {
     incoming.arrived(&config, at(0), "a").unwrap();
     assert_eq!(incoming.arrived(&config, at(1), "a"), Err(Unwelcome::Twice));
     incoming.arrived(&config, at(1), "b").unwrap();
+    assert_eq!(incoming.waiting(), 2);
     assert_eq!(incoming.arrived(&config, at(2), "c"), Err(Unwelcome::TooMany { limit: 2 }));
     assert!(!incoming.answers(&"c"));
 

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 
 use everlink::link::{Action, Cause, Config, Input, Status};
 use everlink::outbox::{Message, MessageId, Outcome};
-use everlink::sim::{Change, Happening, Recorder, Sim};
+use everlink::sim::{Change, Entry, Happening, Recorder, Sim};
 use everlink::time::Instant;
+use everlink::wire::{Wire, native};
 use proptest::prelude::*;
 
 const fn at(millis: u64) -> Instant {
@@ -181,6 +182,90 @@ fn a_refused_configuration_is_the_link_s_own_error() {
 }
 
 /// Some trouble, with the change that ends it.
+#[test]
+fn a_killed_process_begins_anew_with_what_it_has_on_its_disk() {
+    for durable in [false, true] {
+        let mut config = Config { wire: Wire::Native(native::Limits::default()), ..Config::default() };
+        config.delivery.durable = durable;
+        let mut sim = Sim::new(config, 1, Recorder::default()).unwrap();
+        sim.path().up = false;
+        sim.schedule(at(1_000), Change::Send(text("kept")));
+        sim.schedule(at(2_000), Change::Kill(Duration::from_secs(5)));
+        sim.run_until(at(1_999));
+        let stored = sim.log().iter().filter(|entry| matches!(entry.what, Happening::Stored(_)));
+        assert_eq!(stored.map(|entry| entry.at).next_back(), durable.then_some(at(1_000)));
+        sim.run_until(at(6_999));
+        assert!(sim.is_suspended());
+        assert!(sim.log().iter().any(|entry| *entry == Entry { at: at(2_000), what: Happening::Killed }));
+        sim.run_until(at(7_000));
+        assert!(!sim.is_suspended());
+        assert_eq!(sim.link().status(), Status::Connecting, "its user starts it again");
+        let queue = sim.link().report(at(7_000)).queue.messages;
+        assert_eq!((queue, sim.link().last_message()), if durable { (1, 1) } else { (0, 0) });
+    }
+}
+
+#[test]
+fn a_disk_takes_its_time_and_may_fail() {
+    let mut config = Config { wire: Wire::Native(native::Limits::default()), ..Config::default() };
+    config.delivery.durable = true;
+    let mut sim = Sim::new(config, 1, Recorder::default()).unwrap();
+    let stored = |sim: &Sim<Recorder>| {
+        let stored = sim.log().iter().filter(|entry| matches!(entry.what, Happening::Stored(_)));
+        stored.map(|entry| entry.at).next_back()
+    };
+    sim.path().up = false;
+    sim.run_until(at(100));
+    sim.clear_log();
+    sim.schedule(at(1_000), Change::Disk(Some(Duration::from_millis(30))));
+    sim.schedule(at(1_000), Change::Send(text("slow")));
+    sim.run_until(at(1_029));
+    assert_eq!(stored(&sim), None);
+    sim.run_until(at(1_030));
+    assert_eq!(stored(&sim), Some(at(1_030)));
+    sim.schedule(at(2_000), Change::Disk(None));
+    sim.schedule(at(2_000), Change::Send(text("not stored")));
+    sim.run_until(at(2_500));
+    assert_eq!(stored(&sim), Some(at(1_030)));
+    sim.schedule(at(2_500), Change::Disk(Some(Duration::ZERO)));
+    sim.run_until(at(10_000));
+    assert!(stored(&sim) > Some(at(2_500)), "it was tried again");
+}
+
+#[test]
+fn sockets_of_a_killed_process_are_closed_by_its_system() {
+    let mut sim = world(1);
+    sim.run_until(at(1_000));
+    sim.schedule(at(1_000), Change::Kill(Duration::from_secs(1)));
+    sim.run_until(at(3_000));
+    assert_eq!((sim.server().opened, sim.link().status()), (2, Status::Connected));
+    let closed = actions(&sim, at(1_000)).any(|(_, action)| matches!(action, Action::Close { .. }));
+    assert!(!closed && !abandoned(&sim), "the new process knows nothing of it");
+}
+
+#[test]
+fn a_message_is_taken_back_once_and_noted() {
+    let mut sim = world(1);
+    let id = sim.send(text("never mind")).unwrap();
+    assert_eq!(sim.cancel(id), Some(b"never mind".to_vec()));
+    assert_eq!(sim.cancel(id), None);
+    let noted = sim.log().iter().filter(|entry| entry.what == Happening::Cancelled(id));
+    assert_eq!(noted.count(), 1);
+    sim.clear_log();
+    assert!(sim.log().is_empty());
+}
+
+#[test]
+fn a_server_may_drop_a_connection_without_a_word() {
+    let mut sim = world(1);
+    sim.run_until(at(1_000));
+    sim.with_server(|_, _, out| out.abandon(1));
+    sim.run_until(at(1_025));
+    assert_ne!(sim.link().status(), Status::Connected);
+    sim.run_until(at(10_000));
+    assert_eq!((sim.server().opened, sim.link().status()), (2, Status::Connected));
+}
+
 fn trouble() -> impl Strategy<Value = (Change, Option<Change>)> {
     prop_oneof![
         Just((Change::PathDown, Some(Change::PathUp))),

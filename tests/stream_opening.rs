@@ -268,3 +268,15 @@ fn a_stop_while_it_opens_disconnects() {
     assert!(rig.sockets.is_empty());
     assert!(rig.stream.is_empty());
 }
+
+#[test]
+fn a_stream_knows_which_sockets_carry_bytes() {
+    let mut rig = Rig::new(quiet());
+    assert!(!rig.stream.is_empty(), "one was asked for");
+    assert_eq!(rig.stream.epochs().count(), 0, "it is not there yet");
+    let epoch = rig.connect();
+    assert_eq!(rig.stream.epochs().collect::<Vec<_>>(), [epoch]);
+    rig.say(Input::Stop { linger: Duration::ZERO });
+    rig.pass(Duration::from_secs(60));
+    assert_eq!((rig.stream.epochs().count(), rig.stream.is_empty()), (0, true));
+}

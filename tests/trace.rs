@@ -203,6 +203,44 @@ fn a_recorded_link_does_what_a_link_does() {
 }
 
 #[test]
+fn a_stream_may_carry_a_link_that_is_recorded() {
+    use everlink::link::{Event, Input, Link};
+    use everlink::stream::End;
+    use everlink::trace::Traced;
+    use everlink::wire::Wire;
+    use everlink::wire::native::Limits;
+
+    let mut bytes = Vec::new();
+    let config = Config { wire: Wire::Native(Limits::default()), ..Config::default() };
+    let recorder = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
+    let mut plain = Link::<Vec<u8>>::new(config.clone(), 7).expect("it can work");
+    let mut link = Traced::new(Link::<Vec<u8>>::new(config, 7).expect("it can work"), Some(recorder));
+    let credentials = Some(vec![1; (1 << 16) + 1]);
+    plain.set_credentials(credentials.clone());
+    link.set_credentials(credentials);
+    assert!(format!("{plain:?}").contains("Secret"), "and nothing more of them");
+    let sizes = [link.largest_frame(), plain.largest_frame()];
+    assert_eq!(sizes[0], sizes[1]);
+    assert!(sizes[0] > 1 << 16, "the hello holds the credentials");
+    assert_eq!(End::close_timeout(&link), End::close_timeout(&plain));
+    assert_eq!(End::close_timeout(&link), Duration::from_secs(5));
+    assert_eq!(End::wall_clock(&link, at(1)), None);
+    link.handle(at(0), Input::WallClock(Duration::from_secs(7)));
+    assert_eq!(End::wall_clock(&link, at(1_000)), Some(Duration::from_secs(8)));
+    link.handle(at(1_000), Input::Start);
+    while let Next::Do(_) = link.poll() {}
+    let epoch = everlink::link::Epoch::new(1).expect("not zero");
+    End::event(&mut link, at(2_000), epoch, Event::Opened).for_each(drop);
+    while let Next::Do(_) = link.poll() {}
+    assert!(End::pull(&mut link, epoch).is_some(), "the hello");
+    End::tick(&mut link, at(62_000));
+    drop(link);
+    let (_, reader) = Reader::new(&bytes).expect("it is whole");
+    let last = reader.last().expect("there are records").expect("it is whole");
+    assert_eq!(last.after, 60_000_000, "{last:?}");
+}
+
+#[test]
 fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
     use everlink::link::{Action, Event, Input, Link};
     use everlink::outbox::Kind;

@@ -72,8 +72,8 @@ enum What {
 
 fn main() {
     match Arguments::parse().what {
-        What::Codec { only } => codec::run(&only),
-        What::Echo { only } => echo::run(&only),
+        What::Codec { only } => some(codec::run(&only), &only),
+        What::Echo { only } => some(echo::run(&only), &only),
         What::Instructions { step } => instructions::run(step),
         What::Link => link::run(),
         What::Native => native::run(),
@@ -82,5 +82,13 @@ fn main() {
         What::Recovery { plot, scenario, seed } => {
             recovery::run(plot.as_deref(), scenario.as_deref(), seed);
         }
+    }
+}
+
+/// A name that no figure has is a mistake.
+fn some(any: bool, only: &str) {
+    if !any {
+        eprintln!("no figure has a name with \"{only}\" in it");
+        std::process::exit(1);
     }
 }

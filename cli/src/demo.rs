@@ -77,8 +77,8 @@ pub struct Arguments {
     #[arg(long, value_name = "FAULTS", value_enum, value_delimiter = ',', default_values_t = Fault::ALL)]
     faults: Vec<Fault>,
 
-    /// What client and server speak
-    #[arg(long, value_enum, value_name = "WIRE", default_value = "native")]
+    /// What client and server speak: raw or native
+    #[arg(long, value_name = "WIRE", default_value = "native", value_parser = lines_wire)]
     wire: Wire,
 
     /// Hold the client's connection instead of suspending its process; always so where there are no signals
@@ -191,6 +191,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
 }
 
 /// The exit code of a run that has come to this end, or what is wrong with it.
+/// The wires on which a line of the drawing is a message.
+fn lines_wire(name: &str) -> Result<Wire, &'static str> {
+    match name {
+        "raw" => Ok(Wire::Raw),
+        "native" => Ok(Wire::Native),
+        _ => Err("the drawing goes over raw or native"),
+    }
+}
+
 fn verdict(end: &End, ended: bool, record: &Record, ledger: &Ledger, wire: Wire) -> anyhow::Result<ExitCode> {
     let complaint = record.complaint().map(|words| format!(": {words}")).unwrap_or_default();
     match end {
@@ -327,7 +336,7 @@ fn conclude(screen: &Screen, record: &Record, ledger: &Ledger, wire: Wire) {
         ));
     }
     match wire {
-        Wire::Raw => {
+        Wire::Raw | Wire::Json => {
             let wish = if lost > 0 { "do better" } else { "promise that" };
             screen.text(format_args!("A raw WebSocket cannot {wish}: {RAW}"));
         }

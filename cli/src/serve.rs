@@ -22,7 +22,9 @@
 //! are pinged; so a dead client is dropped after one to two intervals. Any frame that comes in is a sign of life.
 //!
 //! A client that offers the sub-protocol of the native wire gets that: a session that outlives its sockets, in which nothing
-//! is lost and nothing comes twice. All others get a plain WebSocket, on the same port; messages are handed from either to either.
+//! is lost and nothing comes twice. One that offers that of the JSON wire gets requests and channels over it, in a session that ends
+//! with its socket. All others get a plain WebSocket, on the same port; messages are handed from any to any. Requests are answered with
+//! their own arguments, and what is published goes to all who have subscribed.
 //!
 //! Everything is bounded. In the modes that hand a message to several clients, a client whose outgoing queue is full is
 //! closed with 1013 and loses what waits for it; an echo is read only as fast as its answers are taken. What a client

@@ -451,9 +451,11 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
                 entry.message.take().into_iter().for_each(&mut unsend);
                 entry.gap |= entry.confirmed;
                 (entry.given, entry.known, entry.confirmed) = (Given::Nothing, false, false);
+                entry.due = None;
             });
             self.tidy(index);
         }
+        self.deadline = None;
     }
 
     /// Whom a broadcast is for that names its channel by a number.

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use super::tables::{Dialogue, Numbers, Post};
-use super::{Ask, Content, Refused};
+use super::tables::{Dialogue, Numbers, Post, Speech};
+use super::{Ask, Content, Refused, json};
 use crate::channels::{self, Channels, SubscriptionId};
-use crate::outbox::{Message, MessageId, RefusedReason, Settlement, Slots};
+use crate::outbox::{Kind, Message, MessageId, RefusedReason, Settlement, Slots};
 use crate::requests::{self, RequestId, Requests};
 use crate::wire::native::{Channel, EncodeError, Envelope, Form, Limit, Request, tag};
 
@@ -64,6 +64,10 @@ impl<P> Dialogue<P> {
         match posted {
             Ok(message) => {
                 requests.queued(id, message);
+                // On this wire nobody answers what is published.
+                if matches!((post.speech, envelope), (Speech::Json { .. }, Envelope::Publish { .. })) {
+                    requests.expect_nothing(id);
+                }
                 if let Some(copy) = copy {
                     requests.keep(id, copy);
                 }
@@ -104,6 +108,7 @@ impl<P> Dialogue<P> {
         if let Some(incoming) = &mut self.tables.incoming {
             incoming.answers(&id);
         }
+        self.tables.foreign.forget(id);
         Ok(())
     }
 
@@ -164,14 +169,21 @@ impl<P> Dialogue<P> {
         again: bool,
         mut displaced: impl FnMut(Settlement, P),
     ) -> (Result<MessageId, Refused>, Option<P>) {
-        let body = match envelope.body() {
+        let body = match post.speech {
+            Speech::Native => envelope.body().map_err(refused).map(|body| (Kind::Binary, body)),
+            Speech::Json { .. } => {
+                let text = json::text(envelope, post.stamp(), &self.tables.foreign);
+                text.map(|text| (Kind::Text, text.into_bytes()))
+            }
+        };
+        let (kind, body) = match body {
             Ok(body) => body,
-            Err(error) => return (Err(refused(error)), None),
+            Err(refused) => return (Err(refused), None),
         };
         let Ok(len) = u32::try_from(body.len()) else { return (Err(Refused::TooLarge), None) };
         let payload = (self.from)(&body);
         let copy = again.then(|| (self.copy)(&payload));
-        let message = Message { ttl, ..Message::binary(payload).with_tag(tag) };
+        let message = Message { ttl, kind, ..Message::binary(payload).with_tag(tag) };
         let tables = &mut self.tables;
         let pushed = post.outbox.push(post.arena, post.config, post.now, len, message, |gone, payload| {
             if gone.id.is_own() {

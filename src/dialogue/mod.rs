@@ -13,12 +13,16 @@
 
 #[cfg(feature = "alloc")]
 pub(crate) mod asking;
+#[cfg(feature = "alloc")]
+mod json;
 mod said;
 #[cfg_attr(not(feature = "alloc"), expect(dead_code, reason = "without an allocator there is no dialogue"))]
 mod tables;
 
+#[cfg(feature = "alloc")]
+pub(crate) use json::Foreign;
 pub use said::{Ask, Content, Refused, Say};
-pub(crate) use tables::{Dialogue, Numbers, Post};
+pub(crate) use tables::{Dialogue, Numbers, Post, Speech};
 
 /// A dialogue, or none. Without an allocator there is none.
 #[derive(Debug)]

@@ -176,6 +176,11 @@ pub enum Refused {
     },
     /// It is longer than [`outbox.message_bytes`](crate::outbox::Config::message_bytes).
     TooLarge,
+    /// On the JSON wire: the payload is not JSON.
+    NotJson {
+        /// The byte at which it goes wrong.
+        at: u32,
+    },
     /// The outbox is full, and nothing may be evicted for it.
     Full,
     /// No request with this id awaits an answer (any more): it was answered, or for too long not, or its session is gone.
@@ -194,6 +199,7 @@ impl fmt::Display for Refused {
             Refused::NameTooLong { limit } => write!(f, "the name is longer than {limit} bytes"),
             Refused::ReasonTooLong { limit } => write!(f, "the reason is longer than {limit} bytes"),
             Refused::TooLarge => f.write_str("it is too large"),
+            Refused::NotJson { at } => write!(f, "it is not JSON, from byte {at} on"),
             Refused::Full => f.write_str("the outbox is full"),
             Refused::NotAwaited => f.write_str("no request with this id awaits an answer"),
             Refused::NotAsked => f.write_str("nothing with this id awaits a confirmation"),

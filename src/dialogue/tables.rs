@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 
 use crate::channels::{self, Action, Channels, Confirmed, Receiver, SYSTEM};
 use crate::outbox::{
-    self, Arena, Message, MessageId, Outbox, Outcome, Policy, RefusedReason, Settlement, Slots,
+    self, Arena, Kind, Message, MessageId, Outbox, Outcome, Policy, RefusedReason, Settlement, Slots,
 };
 use crate::requests::{self, Closed, Ended, Incoming, Requests, Unwelcome, Waiting, code};
 use crate::session::Mark;
@@ -14,7 +14,7 @@ use crate::wire::native::{Channel, Envelope, HEAD_MAX, Limit, Request, tag};
 #[cfg(feature = "alloc")]
 type Boxed<T> = alloc::boxed::Box<[T]>;
 #[cfg(feature = "alloc")]
-type Name = alloc::boxed::Box<str>;
+pub(super) type Name = alloc::boxed::Box<str>;
 // Without an allocator there is no dialogue, and these are never made.
 #[cfg(not(feature = "alloc"))]
 type Boxed<T> = [T; 0];
@@ -28,6 +28,9 @@ pub(crate) struct Dialogue<P> {
     pub(super) copy: fn(&P) -> P,
     measure: fn(&P) -> usize,
     pub(super) tables: Tables<P>,
+    /// On the JSON wire: the last message that said who the client is.
+    #[cfg(feature = "alloc")]
+    pub(super) auth: super::json::Auth,
 }
 
 #[derive(Debug)]
@@ -38,7 +41,10 @@ pub(super) struct Tables<P> {
     /// The session has ended for good: no answer will come, even if it is acknowledged.
     stopped: bool,
     /// What came and was not for the application.
-    strays: u64,
+    pub(super) strays: u64,
+    /// On the JSON wire.
+    #[cfg(feature = "alloc")]
+    pub(super) foreign: super::json::Foreign,
 }
 
 /// Where messages are posted, lent with each call.
@@ -49,6 +55,19 @@ pub(crate) struct Post<'a, P, S> {
     pub(crate) config: &'a outbox::Config,
     /// How long a name may be, in bytes.
     pub(crate) names: u8,
+    pub(crate) speech: Speech,
+}
+
+/// In what words the messages are written.
+#[derive(Clone, Copy)]
+pub(crate) enum Speech {
+    /// The bodies of envelopes.
+    Native,
+    /// JSON texts.
+    Json {
+        /// The time, in milliseconds since 1970, if it is known.
+        timestamp: Option<u64>,
+    },
 }
 
 /// What one end of a dialogue goes by.
@@ -67,11 +86,28 @@ impl<P, S: Slots<P>> Post<'_, P, S> {
         u32::try_from(round).unwrap_or(0).saturating_mul(capacity)
     }
 
+    /// Of the next message.
+    #[cfg(feature = "alloc")]
+    pub(super) const fn stamp(&self) -> super::json::Stamp {
+        let timestamp = match self.speech {
+            Speech::Native => None,
+            Speech::Json { timestamp } => timestamp,
+        };
+        super::json::Stamp { timestamp, sequence: self.outbox.last_sequence().wrapping_add(1) }
+    }
+
+    const fn kind(&self) -> Kind {
+        match self.speech {
+            Speech::Native => Kind::Binary,
+            Speech::Json { .. } => Kind::Text,
+        }
+    }
+
     /// Posts what nobody asked for, if that displaces nothing.
     fn post_quietly(&mut self, own: u8, payload: P, len: usize) -> Result<MessageId, RefusedReason> {
         self.outbox.expire(self.arena, self.now);
         let config = outbox::Config { policy: Policy::Refuse, ..self.config.clone() };
-        let message = Message::binary(payload).with_tag(own);
+        let message = Message { kind: self.kind(), ..Message::binary(payload).with_tag(own) };
         let len = u32::try_from(len).unwrap_or(u32::MAX);
         let pushed = self.outbox.push(self.arena, &config, self.now, len, message, |_, _| ());
         pushed.map_err(|refused| refused.reason)
@@ -96,8 +132,21 @@ impl<P> Dialogue<P> {
     where
         P: AsRef<[u8]> + Clone + for<'a> From<&'a [u8]>,
     {
-        let tables = Tables { requests: None, incoming: None, channels: None, stopped: false, strays: 0 };
-        Dialogue { from: |bytes| P::from(bytes), copy: P::clone, measure: |body| body.as_ref().len(), tables }
+        let tables = Tables {
+            requests: None,
+            incoming: None,
+            channels: None,
+            stopped: false,
+            strays: 0,
+            foreign: super::json::Foreign::default(),
+        };
+        Dialogue {
+            from: |bytes| P::from(bytes),
+            copy: P::clone,
+            measure: |body| body.as_ref().len(),
+            tables,
+            auth: super::json::Auth::default(),
+        }
     }
 
     // What comes.
@@ -159,7 +208,7 @@ impl<P> Dialogue<P> {
     }
 
     /// The other end waits for an answer from now on; or it is told at once that there are too many.
-    fn is_asked<S: Slots<P>>(
+    pub(super) fn is_asked<S: Slots<P>>(
         &mut self,
         post: &mut Post<'_, P, S>,
         config: &requests::Config,
@@ -183,7 +232,7 @@ impl<P> Dialogue<P> {
     }
 
     /// An answer or a confirmation came; whether it was awaited.
-    fn is_answered<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>, id: u32) -> bool {
+    pub(super) fn is_answered<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>, id: u32) -> bool {
         let closed = self.tables.requests.as_mut().and_then(|requests| requests.answered(id));
         close(post, closed)
     }
@@ -210,6 +259,14 @@ impl<P> Dialogue<P> {
 
     /// Answers for the application. If there is no room, the other end's own time-out has to do.
     fn excuse<S: Slots<P>>(&self, post: &mut Post<'_, P, S>, answer: &Envelope<'_>) {
+        #[cfg(feature = "alloc")]
+        if let Speech::Json { .. } = post.speech {
+            if let Ok(text) = super::json::text(answer, post.stamp(), &self.tables.foreign) {
+                let payload = (self.from)(text.as_bytes());
+                let _ = post.post_quietly(tag::own(answer.tag()), payload, text.len());
+            }
+            return;
+        }
         let mut body = [0; HEAD_MAX];
         if let Ok(len) = answer.encode_body(&mut body) {
             let payload = (self.from)(body.get(..len).unwrap_or_default());
@@ -226,8 +283,11 @@ impl<P> Dialogue<P> {
 
     /// The session is gone. What was to be said in it and means nothing in another one is taken back.
     pub(crate) fn lost<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>) {
+        #[cfg(feature = "alloc")]
+        self.tables.foreign.lost();
         let Tables { requests, incoming, channels, .. } = &mut self.tables;
         if let Some(requests) = requests {
+            requests.catch_up(|message| post.outbox.outcome(post.arena, message));
             requests.lost();
         }
         if let Some(incoming) = incoming {
@@ -270,6 +330,8 @@ impl<P> Dialogue<P> {
         }
         while let Some(id) = self.tables.incoming.as_mut().and_then(|incoming| incoming.expire(post.now)) {
             self.excuse(post, &Envelope::Error { id, code: code::NO_ANSWER, reason: "no answer in time" });
+            #[cfg(feature = "alloc")]
+            self.tables.foreign.forget(id);
         }
     }
 
@@ -287,7 +349,7 @@ impl<P> Dialogue<P> {
 
     /// While the session is on a socket: posts what the tables want to be said. True if something was.
     pub(crate) fn tell<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>, config: Numbers<'_>) -> bool {
-        let Dialogue { from, copy, measure, tables: Tables { requests, channels, .. } } = self;
+        let Dialogue { from, copy, measure, tables: Tables { requests, channels, .. }, .. } = self;
         let (mut told, due) = (false, post.now + config.requests.timeout);
         while let Some(requests) = requests
             && let Some((id, body)) = requests.again()
@@ -301,6 +363,24 @@ impl<P> Dialogue<P> {
         while let Some(channels) = channels
             && channels.has_orders()
         {
+            #[cfg(feature = "alloc")]
+            if let Speech::Json { .. } = post.speech {
+                let mut left = None;
+                let given = channels.give_until(Some(due), |order| {
+                    left = matches!(order.action, Action::Unsubscribe(_)).then_some(order.id);
+                    let (tag, text) = super::json::order(order.action);
+                    post.post_quietly(tag::own(tag), from(text.as_bytes()), text.len()).map(Some)
+                });
+                if given != Ok(true) {
+                    break;
+                }
+                if let Some(order) = left {
+                    // It is not confirmed on this wire.
+                    channels.confirmed(order, 0, 0);
+                }
+                told = true;
+                continue;
+            }
             let given = channels.give_until(Some(due), |order| {
                 let (tag, envelope) = match order.action {
                     Action::Subscribe(channel) => {

@@ -2,23 +2,36 @@
 
 use super::machine::Machine;
 use super::outputs::Outputs;
-use super::socket::{Phase, Socket};
+use super::socket::Phase;
 use super::{Action, Config, Core};
-use crate::dialogue::{Numbers, Post};
+use crate::dialogue::{Numbers, Post, Speech};
 use crate::outbox::{Arena, Settlement, Slots};
 use crate::session::Mark;
 use crate::time::Instant;
 use crate::wire::Wire;
 use crate::wire::native::Envelope;
 
-const fn numbers(config: &Config) -> Numbers<'_> {
+pub(super) const fn numbers(config: &Config) -> Numbers<'_> {
     Numbers { requests: &config.requests, channels: &config.channels }
 }
 
 /// Where a link's dialogue posts its messages.
-fn post<'a, P, S>(config: &'a Config, core: &'a mut Core, arena: &'a mut Arena<P, S>) -> Post<'a, P, S> {
+pub(super) fn post<'a, P, S>(
+    config: &'a Config,
+    core: &'a mut Core,
+    arena: &'a mut Arena<P, S>,
+) -> Post<'a, P, S> {
     let names = names(config);
-    Post { now: core.now, outbox: &mut core.session.outbox, arena, config: &config.outbox, names }
+    let speech = speech(config, core);
+    Post { now: core.now, outbox: &mut core.session.outbox, arena, config: &config.outbox, names, speech }
+}
+
+/// In what words a link speaks.
+fn speech(config: &Config, core: &Core) -> Speech {
+    match &config.wire {
+        Wire::Raw(_) | Wire::Native(_) => Speech::Native,
+        Wire::Json(_) => Speech::Json { timestamp: core.timestamp() },
+    }
 }
 
 /// How long a name may be, in both directions. An other end that takes less says so when it is asked.
@@ -26,6 +39,7 @@ const fn names(config: &Config) -> u8 {
     match &config.wire {
         Wire::Raw(_) => 0,
         Wire::Native(limits) => limits.name,
+        Wire::Json(_) => u8::MAX,
     }
 }
 
@@ -81,7 +95,9 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
     fn tell_now(&mut self) -> bool {
         let Some(dialogue) = self.desk.get_mut() else { return false };
         let core = &mut *self.core;
-        let attached = core.online && matches!(&core.phase, Phase::Open(Socket { attachment: Some(_), .. }));
+        let json = matches!(self.config.wire, Wire::Json(_));
+        let attached =
+            core.online && matches!(&core.phase, Phase::Open(socket) if json || socket.attachment.is_some());
         let told = attached && dialogue.tell(&mut post(self.config, core, self.arena), numbers(self.config));
         if told {
             self.core.unstored = true;
@@ -113,7 +129,7 @@ impl<P, S> super::Link<P, S> {
 
 #[cfg(feature = "alloc")]
 mod said {
-    use super::{names, numbers};
+    use super::{names, numbers, speech};
     use crate::channels::{self, SubscriptionId};
     use crate::dialogue::asking::{event, publish, response};
     use crate::dialogue::{Ask, Content, Dialogue, Numbers, Post, Refused, Say};
@@ -122,10 +138,9 @@ mod said {
     use crate::outbox::{MessageId, Settlement, Slots};
     use crate::requests::RequestId;
     use crate::time::Instant;
-    use crate::wire::Wire;
     use crate::wire::native::{Channel, Envelope};
 
-    /// A dialogue with the other end, on the native wire: requests and answers, channels. Who calls what: the application.
+    /// A dialogue with the other end, on the native wire or the JSON one: requests and answers, channels. Who calls what: the application.
     ///
     /// What comes of it comes as [`Delivery`](crate::link::Delivery): requests of the other end, answers, what is published, what
     /// became of subscriptions; what ended without an answer, as [`Action::Ended`](crate::link::Action::Ended). Each request ends
@@ -362,8 +377,11 @@ mod said {
             let core = &mut self.core;
             core.rest = Rest::Unknown;
             core.now = core.now.max(now);
-            let Wire::Native(_) = self.config.wire else { return Err(Refused::NoDialogue) };
+            if !self.config.wire.has_dialogue() {
+                return Err(Refused::NoDialogue);
+            }
             let Some(dialogue) = self.desk.get_mut() else { return Err(Refused::NoDialogue) };
+            let speech = speech(&self.config, core);
             let mut gone = |outcome| outputs::count(&mut core.metrics, outcome);
             let mut tell = |settlement: Settlement, payload| {
                 gone(settlement.outcome);
@@ -373,8 +391,8 @@ mod said {
             };
             let outbox = &mut core.session.outbox;
             let names = names(&self.config);
-            let mut post =
-                Post { now: core.now, outbox, arena: &mut self.arena, config: &self.config.outbox, names };
+            let (now, arena, config) = (core.now, &mut self.arena, &self.config.outbox);
+            let mut post = Post { now, outbox, arena, config, names, speech };
             let said = say(dialogue, &mut post, numbers(&self.config), &mut tell);
             match said {
                 Ok(said) => {

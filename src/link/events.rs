@@ -187,6 +187,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
     }
 
     pub(super) fn frame<'f>(&mut self, kind: Kind, data: &'f [u8]) -> Deliveries<'f> {
+        if self.is_json() {
+            return self.text(kind, data);
+        }
         let Phase::Open(socket) = &mut self.core.phase else { return Deliveries::NONE };
         match self.config.wire.classify(self.config.heartbeat.mode, data) {
             Incoming::Message => {
@@ -234,6 +237,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             // What a candidate's predecessor had not written goes back; what this socket writes is counted from 0.
             self.core.session.outbox.requeue(self.arena);
         }
+        if self.is_json() {
+            self.begin_json();
+        }
         self.core.phase = Phase::Open(Socket::new(epoch, self.core.now, self.core.hidden));
     }
 
@@ -267,6 +273,9 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.session.detach(self.arena);
         } else {
             self.core.session.outbox.requeue(self.arena);
+            if self.is_json() {
+                self.dialogue_lost();
+            }
         }
         self.retry(cause, retry_after);
     }

@@ -114,7 +114,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
                 Wire::Native(_) if self.core.durable.is_none() => {
                     return Some(self.routine_envelopes(epoch, kind, data));
                 }
-                Wire::Raw(_) | Wire::Native(_) => return None,
+                Wire::Raw(_) | Wire::Native(_) | Wire::Json(_) => return None,
             },
             // The last thing that is written may end the time that a stop has left.
             Event::Written(total) if socket.linger.is_none() && !socket.stalled => {

@@ -10,6 +10,7 @@ mod config;
 mod dialogue;
 mod events;
 mod input;
+mod json;
 mod machine;
 mod native;
 mod op;
@@ -25,7 +26,7 @@ mod timers;
 
 use core::time::Duration;
 
-pub use crate::session::{Deliveries, Delivery};
+pub use crate::session::{Deliveries, Delivery, Spoken};
 pub use crate::store::RestoreError;
 pub use action::{Action, Next, Transport};
 pub use config::{Candidate, Config};
@@ -44,7 +45,7 @@ use crate::quality::{Monitor, Quality};
 use crate::rng::Rng;
 use crate::session::Session;
 use crate::time::Instant;
-use crate::wire::{Frame, Incoming};
+use crate::wire::{Frame, Incoming, Wire};
 use outputs::Outputs;
 use rest::Rest;
 use secret::{Kept, Secret};
@@ -79,8 +80,10 @@ struct Core {
     session: Session,
     /// What the session is resumed with.
     token: Kept,
-    /// Whether the server is to be told other credentials.
+    /// Whether the server is to be told other credentials; on the JSON wire, or any.
     renewing: bool,
+    /// On the JSON wire: whether there are credentials to tell each server.
+    authenticates: bool,
     /// The server has closed because a message was too large.
     too_large: bool,
     /// How often an acknowledgement was overdue since the last one came: the next one gets more time.
@@ -168,6 +171,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             session: Session::new(0),
             token: Kept::NONE,
             renewing: false,
+            authenticates: false,
             too_large: false,
             impatience: 0,
             durable: config.delivery.durable.then(Durable::new),
@@ -333,11 +337,18 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// On the native wire: what the application authenticates with from now on, for the hello of each socket. Where a socket is
     /// welcome already, it is told at once. `None` if all is in the request that opens the socket.
     ///
+    /// On the JSON wire: JSON, which is the payload of an `auth` that is the first message on each socket; where no dialogue is
+    /// kept, it is that message itself.
+    ///
     /// The adapter calls it when it is asked to [open](Action::Open) a socket, before it reports
     /// [`Opened`](Event::Opened); the application, when what it has is about to expire.
     pub fn set_credentials(&mut self, credentials: Option<P>) {
         self.core.rest = Rest::Unknown;
-        self.core.renewing = credentials.is_some();
+        self.core.authenticates = credentials.is_some() && matches!(self.config.wire, Wire::Json(_));
+        self.core.renewing = match self.config.wire {
+            Wire::Raw(_) => false,
+            Wire::Native(_) | Wire::Json(_) => credentials.is_some(),
+        };
         self.credentials = credentials.map(Secret);
     }
 

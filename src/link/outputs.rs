@@ -65,7 +65,7 @@ impl<P, S: Slots<P>> Outputs<'_, P, S> {
             return None;
         }
         let wants = match &socket.attachment {
-            None => core.session.outbox.queued() > 0 && socket.is_well(),
+            None => (core.session.outbox.queued() > 0 || core.renewing) && socket.is_well(),
             Some(attachment) => {
                 let (now, config) = (core.now, &self.config.delivery);
                 let cx = Context { now, config, durable: core.durable.as_ref() };
@@ -166,6 +166,10 @@ impl Core {
     pub(super) fn beat(&mut self) -> Option<Action> {
         let Phase::Open(socket) = &mut self.phase else { return None };
         let epoch = socket.epoch;
+        if self.authenticates && self.renewing && socket.is_well() {
+            // Who the client is comes first.
+            return None;
+        }
         if let Some(nonce) = socket.pong.take() {
             self.answering = nonce;
             return Some(Action::Pong { epoch });

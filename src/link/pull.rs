@@ -18,11 +18,13 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
     /// [`Action::Flush`](super::Action::Flush) as long as its socket takes frames. A suspect socket gets no messages, until
     /// it proves itself.
     ///
-    /// On the raw wire frames are messages. On the native wire all but ping and pong leaves this way: hello,
+    /// On the raw wire frames are messages; on the JSON wire too, but for the `auth` before them. On the native wire all but ping and pong leaves this way: hello,
     /// acknowledgements, messages, goodbye.
     pub fn pull(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
         match self.config.wire {
             Wire::Raw(_) => self.pull_raw(epoch),
+            Wire::Json(_) if self.core.auth_is_due(epoch) => Some(self.pull_auth()),
+            Wire::Json(_) => self.pull_raw(epoch),
             Wire::Native(limits) => {
                 self.core.rest = Rest::Unknown;
                 self.pull_native(epoch, &limits)
@@ -30,7 +32,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         }
     }
 
-    fn pull_raw(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
+    pub(super) fn pull_raw(&mut self, epoch: Epoch) -> Option<Frame<'_>> {
         let core = &mut self.core;
         let Phase::Open(socket) = &mut core.phase else { return None };
         if socket.epoch != epoch {

@@ -80,7 +80,7 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>> Link<P, S> {
         match self.config.wire {
             Wire::Native(_) if outbox.in_flight() != counts.in_flight() => return None,
             Wire::Native(_) => {}
-            Wire::Raw(_) => {
+            Wire::Raw(_) | Wire::Json(_) => {
                 core.session.outbox = outbox;
                 core.session.outbox.doubt(&mut self.arena);
                 return Some(());

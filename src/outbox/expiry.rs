@@ -51,18 +51,22 @@ impl Expiry {
     pub(super) const EMPTY: Expiry = Expiry { top: NIL };
 
     /// The line, and the root of the heap.
+    #[inline]
     fn parts<P, S: Slots<P>>(&self, arena: &Arena<P, S>) -> (Ring<Line>, u32) {
-        match arena.slot(self.top).map(|slot| slot.heap) {
-            Some(Heap { child: IN_LINE, .. }) => (Ring::ending(self.top), NIL),
-            Some(Heap { link, .. }) => (Ring::ending(link.next), self.top),
+        match arena.slot(self.top) {
+            Some(top) if top.heap.child == IN_LINE => (Ring::ending(self.top), NIL),
+            Some(top) => (Ring::ending(top.heap.link.next), self.top),
             None => (Ring::EMPTY, NIL),
         }
     }
 
     fn join<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, line: &Ring<Line>, root: u32) {
         let last = line.tail().unwrap_or(NIL);
-        arena.heap(root, |heap| heap.link.next = last);
-        self.top = if root == NIL { last } else { root };
+        self.top = last;
+        if root != NIL {
+            arena.heap(root, |heap| heap.link.next = last);
+            self.top = root;
+        }
     }
 
     /// The message that expires first, and when.
@@ -90,13 +94,14 @@ impl Expiry {
 
     pub(super) fn remove<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, index: u32) {
         let (mut line, mut root) = self.parts(arena);
-        let Some(Heap { child, link }) = arena.slot(index).map(|slot| slot.heap) else { return };
+        let Some(slot) = arena.slot(index) else { return };
+        let child = slot.heap.child;
         if child == IN_LINE {
             line.remove(arena, index);
         } else if index == root {
             root = arena.meld_all(child);
         } else {
-            let Link { prev: back, next: sibling } = link;
+            let Link { prev: back, next: sibling } = slot.heap.link;
             let children = arena.meld_all(child);
             arena.heap(sibling, |heap| heap.link.prev = back);
             arena.heap(back, |heap| match heap.child == index {

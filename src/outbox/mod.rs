@@ -383,6 +383,19 @@ impl Outbox {
         }
     }
 
+    /// How a message ended whose end is still to be reported; `None` if it has not ended, or that was reported.
+    pub(crate) fn outcome<P, S: Slots<P>>(&self, arena: &Arena<P, S>, id: MessageId) -> Option<Outcome> {
+        let slot =
+            arena.slot(id.slot).filter(|slot| slot.owner == self.salt && slot.sequence == id.sequence)?;
+        if let Stage::Settled(outcome) = slot.stage { Some(outcome) } else { None }
+    }
+
+    /// So many bytes of payload that are no message's are handed to the socket, behind the last message that was
+    /// [taken](Outbox::take).
+    pub(crate) fn skip(&mut self, len: usize) {
+        self.taken = self.taken.saturating_add(len as u64);
+    }
+
     /// Reports the message that was settled first, and frees its slot. Call it until it returns `None`.
     pub fn next_settlement<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>) -> Option<Settlement> {
         let index = self.settled.head(arena)?;

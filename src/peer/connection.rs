@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+#[cfg(feature = "alloc")]
+use super::gateway::Gateway;
 use super::{Action, Admitted, Core, Input, Next, Sessions, Told};
 use crate::acceptor::{self, Acceptor, Parting, Principal, Question, Seats, Secret, SessionId};
 use crate::link::{self, Epoch, Event};
@@ -10,6 +12,36 @@ use crate::requests::Ended;
 use crate::session::Deliveries;
 use crate::time::Instant;
 use crate::wire::Frame;
+
+/// Something happened to a socket that is a stranger's or a session's.
+fn hand<'f, P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+    acceptor: &mut Acceptor,
+    session: &mut Option<SessionId>,
+    sessions: &mut Sessions<P, S, T>,
+    now: Instant,
+    event: Event<'f>,
+) -> Heard<'f> {
+    let Some(mut peer) = session.and_then(|session| sessions.peer(session)) else {
+        let question = acceptor.handle(&sessions.config().acceptor, now, event);
+        return question.map_or(Heard::Deliveries(Deliveries::NONE), Heard::Question);
+    };
+    let deliveries = peer.handle(now, Input::Socket(acceptor.epoch(), event));
+    if matches!(event, Event::Closed(_) | Event::Failed(_)) {
+        *session = None;
+    }
+    Heard::Deliveries(deliveries)
+}
+
+fn pull<'a, P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+    acceptor: &mut Acceptor,
+    session: Option<SessionId>,
+    sessions: &'a mut Sessions<P, S, T>,
+) -> Option<Frame<'a>> {
+    match session {
+        Some(session) => sessions.pull(session, acceptor.epoch()),
+        None => acceptor.pull(),
+    }
+}
 
 /// What whoever carries one socket talks to, whatever the socket is at the time. The [`Sessions`] are lent with each call.
 ///
@@ -75,6 +107,9 @@ use crate::wire::Frame;
 pub struct Connection {
     acceptor: Acceptor,
     session: Option<SessionId>,
+    /// On the JSON wire.
+    #[cfg(feature = "alloc")]
+    gateway: Option<alloc::boxed::Box<Gateway>>,
 }
 
 /// What an event carried.
@@ -124,7 +159,12 @@ impl Connection {
     /// A socket was opened at `now`: it is ready for the first frame.
     #[must_use]
     pub fn new(config: &acceptor::Config, now: Instant, epoch: Epoch) -> Connection {
-        Connection { acceptor: Acceptor::new(config, now, epoch), session: None }
+        Connection {
+            acceptor: Acceptor::new(config, now, epoch),
+            session: None,
+            #[cfg(feature = "alloc")]
+            gateway: None,
+        }
     }
 
     /// Which socket it is.
@@ -148,15 +188,12 @@ impl Connection {
     ) -> Heard<'f> {
         sessions.pass(now);
         self.look(sessions);
-        let Some(mut peer) = self.session.and_then(|session| sessions.peer(session)) else {
-            let question = self.acceptor.handle(&sessions.config().acceptor, now, event);
-            return question.map_or(Heard::Deliveries(Deliveries::NONE), Heard::Question);
-        };
-        let deliveries = peer.handle(now, Input::Socket(self.acceptor.epoch(), event));
-        if matches!(event, Event::Closed(_) | Event::Failed(_)) {
-            self.session = None;
+        #[cfg(feature = "alloc")]
+        if self.gateway.is_some() {
+            self.handle_json(sessions, now, event);
+            return Heard::Deliveries(Deliveries::NONE);
         }
-        Heard::Deliveries(deliveries)
+        hand(&mut self.acceptor, &mut self.session, sessions, now, event)
     }
 
     /// Time has passed.
@@ -168,6 +205,10 @@ impl Connection {
         sessions.pass(now);
         self.look(sessions);
         self.acceptor.tick(&sessions.config().acceptor, now);
+        #[cfg(feature = "alloc")]
+        if let Some(gateway) = &mut self.gateway {
+            gateway.tick(now);
+        }
         if let Some(mut peer) = self.session.and_then(|session| sessions.peer(session)) {
             peer.handle(now, Input::Tick);
         }
@@ -185,6 +226,8 @@ impl Connection {
     ) -> Option<Admitted> {
         let admitted = sessions.admit(now, &mut self.acceptor, principal, secret, told)?;
         self.session = Some(admitted.session);
+        #[cfg(feature = "alloc")]
+        self.begin_json(sessions, admitted.session);
         Some(admitted)
     }
 
@@ -206,6 +249,10 @@ impl Connection {
         sessions: &mut Sessions<P, S, T>,
     ) -> ConnectionNext {
         self.look(sessions);
+        #[cfg(feature = "alloc")]
+        if self.gateway.as_mut().is_some_and(|gateway| gateway.wants_flush()) {
+            return ConnectionNext::Do(ConnectionAction::Flush);
+        }
         while let Some(session) = self.session {
             let Some(mut peer) = sessions.peer(session) else { break };
             let action = match peer.poll() {
@@ -216,7 +263,9 @@ impl Connection {
                 Next::Do(Action::Store { version }) => ConnectionAction::Store(session, version),
                 Next::Do(Action::Flush { .. }) => ConnectionAction::Flush,
                 Next::Do(Action::Renew) => ConnectionAction::Renew(session),
-                Next::Do(Action::Settled(settlement)) => ConnectionAction::Settled(session, settlement),
+                Next::Do(Action::Settled(settlement)) => {
+                    ConnectionAction::Settled(session, self.as_told(settlement))
+                }
                 Next::Do(Action::Ended(ended)) => ConnectionAction::Ended(session, ended),
                 Next::Wait(at) => return ConnectionNext::Wait(at),
                 Next::Idle => return ConnectionNext::Idle,
@@ -230,21 +279,24 @@ impl Connection {
             }
             // An acceptor asks for nothing else.
             link::Next::Do(_) => ConnectionNext::Do(ConnectionAction::Flush),
-            link::Next::Wait(at) => ConnectionNext::Wait(at),
+            link::Next::Wait(at) => {
+                ConnectionNext::Wait(self.greeting().map_or(at, |greeting| greeting.min(at)))
+            }
             link::Next::Idle => ConnectionNext::Idle,
         }
     }
 
     /// The next frame to write, if there is one.
     pub fn pull<'a, P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
-        &mut self,
+        &'a mut self,
         sessions: &'a mut Sessions<P, S, T>,
     ) -> Option<Frame<'a>> {
         self.look(sessions);
-        match self.session {
-            Some(session) => sessions.pull(session, self.acceptor.epoch()),
-            None => self.acceptor.pull(),
+        #[cfg(feature = "alloc")]
+        if self.gateway.is_some() {
+            return self.pull_json(sessions);
         }
+        pull(&mut self.acceptor, self.session, sessions)
     }
 
     /// Whether the socket is no more, and the connection can be dropped.
@@ -267,5 +319,149 @@ impl Connection {
     pub fn part<P, S, T>(&mut self, sessions: &Sessions<P, S, T>, parting: Parting) {
         self.session = None;
         self.acceptor.part(&sessions.config.acceptor, sessions.now, parting);
+    }
+}
+
+#[cfg(not(feature = "alloc"))]
+impl Connection {
+    const fn as_told(&self, settlement: Settlement) -> Settlement {
+        settlement
+    }
+
+    const fn greeting(&self) -> Option<Instant> {
+        None
+    }
+}
+
+#[cfg(feature = "alloc")]
+mod json {
+    use core::time::Duration;
+
+    use super::{Connection, Gateway, Heard, hand, pull};
+    use crate::acceptor::{Seats, SessionId};
+    use crate::link::{Epoch, Event};
+    use crate::outbox::{Kind, Outcome, Settlement, Slots};
+    use crate::peer::{Config, Core, Sessions};
+    use crate::time::Instant;
+    use crate::wire::native::code;
+    use crate::wire::{Frame, Opcode};
+
+    /// A client on the JSON wire: one that has a session as others have, which ends with its socket.
+    impl Connection {
+        /// As [`new`](Connection::new), for a socket on which the [JSON wire](crate::wire::json) is spoken. What the client says first is
+        /// who it is, if that is an `auth`, whose payload is asked about as the credentials of others; if it is something else, or if it
+        /// says nothing for half of [`hello_timeout`](crate::acceptor::Config::hello_timeout), it has none. `since_1970` is what the wall clock shows, for timestamps.
+        ///
+        /// After each [`handle`](Connection::handle), and after a decision, ask what [came](Connection::came).
+        #[must_use]
+        pub fn json(config: &Config, now: Instant, epoch: Epoch, since_1970: Option<Duration>) -> Connection {
+            let gateway = Gateway::new(config, now, since_1970);
+            let connection = Connection::new(&config.acceptor, now, epoch);
+            Connection { gateway: Some(gateway.into()), ..connection }
+        }
+
+        /// On the JSON wire: what came, piece by piece, until there is nothing (more). Not called while a question is open.
+        pub fn came<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+            &mut self,
+            sessions: &mut Sessions<P, S, T>,
+            now: Instant,
+        ) -> Option<Heard<'_>> {
+            self.look(sessions);
+            let data = self.gateway.as_mut()?.take()?;
+            let event = Event::Frame { kind: Kind::Binary, data };
+            Some(hand(&mut self.acceptor, &mut self.session, sessions, now, event))
+        }
+
+        /// On the JSON wire: whether something [came](Connection::came).
+        #[must_use]
+        pub fn has_come(&self) -> bool {
+            self.gateway.as_ref().is_some_and(|gateway| gateway.has_taken())
+        }
+
+        pub(super) fn handle_json<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+            &mut self,
+            sessions: &mut Sessions<P, S, T>,
+            now: Instant,
+            mut event: Event<'_>,
+        ) {
+            let Some(gateway) = &mut self.gateway else { return };
+            gateway.tick(now);
+            match event {
+                Event::Frame { data, .. } => {
+                    sessions.counts.malformed += u64::from(!gateway.heard(data));
+                    if !gateway.is_overrun() {
+                        return;
+                    }
+                    event = Event::Violation(code::TOO_LARGE);
+                }
+                // A stranger may say more here than a hello is long.
+                Event::Received(_) if self.session.is_none() => return,
+                Event::Written(total) => gateway.written(total),
+                Event::Writable => gateway.flushed(),
+                Event::Failed(_)
+                | Event::Opened
+                | Event::Received(_)
+                | Event::Ping
+                | Event::Pong(_)
+                | Event::Paused
+                | Event::Resumed
+                | Event::Violation(_)
+                | Event::Closed(_) => {}
+            }
+            let ack = gateway.ack();
+            let over = gateway.session.filter(|_| matches!(event, Event::Closed(_) | Event::Failed(_)));
+            if let Some(ack) = &ack {
+                let event = Event::Frame { kind: Kind::Binary, data: ack };
+                hand(&mut self.acceptor, &mut self.session, sessions, now, event);
+            }
+            hand(&mut self.acceptor, &mut self.session, sessions, now, event);
+            if let Some(mut peer) = over.and_then(|session| sessions.peer(session)) {
+                // Nobody can come back to it.
+                peer.end(now, code::NORMAL, Duration::ZERO);
+            }
+        }
+
+        pub(super) fn begin_json<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+            &mut self,
+            sessions: &mut Sessions<P, S, T>,
+            session: SessionId,
+        ) {
+            let Some(gateway) = &mut self.gateway else { return };
+            gateway.session = Some(session);
+            let now = sessions.now;
+            // The welcome, as a rule.
+            if let Some(frame) = sessions.pull(session, self.acceptor.epoch()) {
+                gateway.said(now, frame.head(), frame.payload());
+            }
+        }
+
+        pub(super) fn pull_json<P: AsRef<[u8]>, S: Slots<P>, T: Seats<Core>>(
+            &mut self,
+            sessions: &mut Sessions<P, S, T>,
+        ) -> Option<Frame<'_>> {
+            let gateway = self.gateway.as_mut()?;
+            let now = sessions.now;
+            while !gateway.has_down() {
+                let Some(frame) = pull(&mut self.acceptor, self.session, sessions) else {
+                    gateway.flushed();
+                    return None;
+                };
+                gateway.said(now, frame.head(), frame.payload());
+            }
+            let (kind, data) = gateway.pull()?;
+            Some(Frame::new(Opcode::from(kind), data))
+        }
+
+        /// What is written is all that is known on the JSON wire.
+        pub(super) fn as_told(&self, settlement: Settlement) -> Settlement {
+            match (&self.gateway, settlement.outcome) {
+                (Some(_), Outcome::Acknowledged) => Settlement { outcome: Outcome::Written, ..settlement },
+                (Some(_) | None, _) => settlement,
+            }
+        }
+
+        pub(super) fn greeting(&self) -> Option<Instant> {
+            self.gateway.as_ref()?.deadline()
+        }
     }
 }

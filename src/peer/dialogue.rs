@@ -4,7 +4,7 @@
 use super::machine::Machine;
 use super::{Config, Sessions, Told};
 use crate::acceptor::Seats;
-use crate::dialogue::{Dialogue, Numbers, Post};
+use crate::dialogue::{Dialogue, Numbers, Post, Speech};
 use crate::outbox::{Arena, Outbox, Settlement, Slots};
 use crate::requests::Ended;
 use crate::time::Instant;
@@ -19,7 +19,14 @@ pub(super) const fn post<'a, P, S>(
     outbox: &'a mut Outbox,
     arena: &'a mut Arena<P, S>,
 ) -> Post<'a, P, S> {
-    Post { now, outbox, arena, config: &config.outbox, names: config.acceptor.limits.name }
+    Post {
+        now,
+        outbox,
+        arena,
+        config: &config.outbox,
+        names: config.acceptor.limits.name,
+        speech: Speech::Native,
+    }
 }
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {

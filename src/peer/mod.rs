@@ -58,6 +58,8 @@ mod connection;
 mod core;
 mod dialogue;
 mod durable;
+#[cfg(feature = "alloc")]
+mod gateway;
 mod machine;
 mod outputs;
 #[cfg_attr(not(feature = "alloc"), path = "no_rooms.rs")]

@@ -72,6 +72,8 @@ pub struct Counts {
     pub silent: u64,
     /// What came from sockets that were another's by then.
     pub stale_inputs: u64,
+    /// Frames that were no message of the JSON wire.
+    pub malformed: u64,
 }
 
 /// A client is in.
@@ -483,6 +485,7 @@ impl Counts {
         violations: 0,
         silent: 0,
         stale_inputs: 0,
+        malformed: 0,
     };
 }
 

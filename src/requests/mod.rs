@@ -107,6 +107,8 @@ pub enum End {
     InDoubt,
     /// Its message never left, for this reason.
     NeverSent(Outcome),
+    /// All its bytes went to a socket, and on this wire there is no answer to it. So ends what is published on the JSON wire.
+    Written,
 }
 
 impl fmt::Display for End {
@@ -115,6 +117,7 @@ impl fmt::Display for End {
             End::TimedOut => "no answer came in time",
             End::InDoubt => "the session was lost: whether it was done is unknown",
             End::NeverSent(_) => "it was never sent",
+            End::Written => "it was written, and there is no answer to it",
         })
     }
 }
@@ -214,7 +217,7 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
         };
         let deadline = now + timeout.unwrap_or(config.timeout);
         if let Some(slot) = self.table.slot_mut(index) {
-            (slot.deadline, slot.copy) = (deadline, copy);
+            (slot.deadline, slot.copy, slot.unanswered) = (deadline, copy, false);
         }
         self.deadline = Some(self.deadline.map_or(deadline, |first| first.min(deadline)));
         self.pending += 1;
@@ -229,6 +232,15 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
             && let Some(slot) = self.table.slot_mut(index)
         {
             slot.copy = Some(copy);
+        }
+    }
+
+    /// There is no answer to a request that has begun: it ends when its message [has left](End::Written).
+    pub fn expect_nothing(&mut self, id: RequestId) {
+        if let Some(index) = self.index(id.get(), &[Stage::Asked])
+            && let Some(slot) = self.table.slot_mut(index)
+        {
+            slot.unanswered = true;
         }
     }
 
@@ -250,6 +262,9 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
             if slot.message == Some(message) {
                 slot.message = None;
                 match outcome {
+                    Outcome::Acknowledged | Outcome::Written if slot.unanswered => {
+                        self.end(index, End::Written)
+                    }
                     Outcome::Acknowledged | Outcome::Written => self.table.shift(index, Stage::Awaited),
                     Outcome::InDoubt => self.doubt(index),
                     Outcome::Expired
@@ -264,6 +279,19 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
             next = self.table.after(index);
         }
         false
+    }
+
+    /// The end of some messages may be known and not [told](Requests::settled) yet: it is told now. Before the session is
+    /// [lost](Requests::lost), so that what left in it is not taken for something that leaves in the next.
+    pub(crate) fn catch_up(&mut self, outcome: impl Fn(MessageId) -> Option<Outcome>) {
+        let mut next = self.table.first(Stage::Asked);
+        while let Some(index) = next {
+            next = self.table.after(index);
+            let message = self.table.slot(index).and_then(|slot| slot.message);
+            if let Some((message, outcome)) = message.and_then(|message| Some((message, outcome(message)?))) {
+                self.settled(message, outcome);
+            }
+        }
     }
 
     /// The session is gone, and another one begins: what had left in it is in doubt. What the outbox still has stays; it settles

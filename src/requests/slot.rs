@@ -48,6 +48,8 @@ pub struct Slot<P> {
     pub(super) message: Option<MessageId>,
     /// To ask again with.
     pub(super) copy: Option<P>,
+    /// There is no answer to it.
+    pub(super) unanswered: bool,
     previous: u32,
     next: u32,
 }
@@ -60,6 +62,7 @@ impl<P> Slot<P> {
         deadline: Instant::ORIGIN,
         message: None,
         copy: None,
+        unanswered: false,
         previous: NIL,
         next: NIL,
     };

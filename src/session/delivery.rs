@@ -1,5 +1,6 @@
 //! What comes out for the application.
 
+use super::json::{self, Spoken, Verdict};
 use crate::channels::SubscriptionId;
 use crate::outbox::Kind;
 use crate::wire::native::{Channel, Credentials, Envelope, Goodbye, Health, Item, Limits, Reader, Request};
@@ -33,6 +34,8 @@ enum Form {
     Envelopes,
     /// The same, where a dialogue is kept.
     Marked,
+    /// A frame of the JSON wire.
+    Json(Kind, Verdict),
 }
 
 /// What a dialogue says of an envelope.
@@ -201,6 +204,8 @@ pub enum Delivery<'f> {
     Health(Health),
     /// Why the other end closes. The link goes by it already; its reason is for people.
     Goodbye(Goodbye<'f>),
+    /// On the JSON wire: what it has besides messages, answers, and confirmed subscriptions.
+    Json(Spoken<'f>),
 }
 
 /// What was read once within the limits is within these.
@@ -219,6 +224,11 @@ impl<'f> Deliveries<'f> {
             Kind::Binary => Form::Binary,
         };
         Deliveries { data, form, ..Deliveries::NONE }
+    }
+
+    /// What a frame of the JSON wire holds, of which the dialogue says this.
+    pub(crate) const fn json(kind: Kind, data: &'f [u8], verdict: Verdict) -> Deliveries<'f> {
+        Deliveries { data, form: Form::Json(kind, verdict), ..Deliveries::NONE }
     }
 
     /// What these envelopes hold, without the first `repeats` that count; the session had `number` that count before.
@@ -254,6 +264,10 @@ impl<'f> Iterator for Deliveries<'f> {
             Form::Text => Some(self.only(Kind::Text)),
             Form::Binary => Some(self.only(Kind::Binary)),
             Form::Envelopes | Form::Marked => self.envelope(),
+            Form::Json(kind, verdict) => {
+                self.form = Form::Empty;
+                json::delivery(kind, self.data, verdict)
+            }
         }
     }
 }

@@ -14,11 +14,14 @@
 
 mod attachment;
 mod delivery;
+mod json;
 mod reading;
 
 pub(crate) use attachment::{Attachment, Small, Timer};
 pub use delivery::{Deliveries, Delivery};
 pub(crate) use delivery::{Mark, Marks};
+pub use json::Spoken;
+pub(crate) use json::Verdict;
 pub(crate) use reading::{Reading, Role, Step};
 
 use crate::delivery::{Config, Counts, Durable, Greeting, Impossible, InDoubt, Refusal, Resumption, Urgency};

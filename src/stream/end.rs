@@ -114,6 +114,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> End for Link<P, S> {
         let message = self.config().outbox.message_bytes as usize;
         match self.config().wire {
             Wire::Raw(_) => message,
+            Wire::Json(_) => message.max(self.credentials_len().saturating_add(Frame::HEAD)),
             Wire::Native(_) => Frame::HEAD.saturating_add(message.max(self.credentials_len())),
         }
     }

@@ -20,6 +20,8 @@ pub enum Wire {
     Raw(raw::Config),
     /// Both ends are everlink: nothing is lost, nothing comes twice, and a session outlives its sockets.
     Native(native::Limits),
+    /// The JSON messages that many servers speak today: requests and channels, without acknowledgements and sessions.
+    Json(json::Config),
 }
 
 impl Default for Wire {
@@ -41,6 +43,7 @@ impl Wire {
         match self {
             Wire::Raw(config) => config.check(mode),
             Wire::Native(limits) => limits.check(),
+            Wire::Json(_) => Ok(()),
         }
     }
 
@@ -49,6 +52,7 @@ impl Wire {
         match self {
             Wire::Raw(config) => config.classify(mode, data),
             Wire::Native(_) => Incoming::Message,
+            Wire::Json(_) => json::classify(data),
         }
     }
 
@@ -56,6 +60,7 @@ impl Wire {
         match self {
             Wire::Raw(config) => config.ping(nonce),
             Wire::Native(_) => Frame::enveloped(&native::Envelope::Ping { nonce }),
+            Wire::Json(_) => Frame::new(Opcode::Text, raw::JSON_PING),
         }
     }
 
@@ -63,13 +68,14 @@ impl Wire {
         match self {
             Wire::Raw(config) => config.pong(),
             Wire::Native(_) => Frame::enveloped(&native::Envelope::Pong { nonce }),
+            Wire::Json(_) => Frame::new(Opcode::Text, raw::JSON_PONG),
         }
     }
 
     /// Whether the body of an envelope with this tag may be sent.
     pub(crate) const fn has_tag(&self, tag: u8) -> bool {
         match self {
-            Wire::Raw(_) => false,
+            Wire::Raw(_) | Wire::Json(_) => false,
             Wire::Native(_) => native::tag::may_send(tag),
         }
     }
@@ -80,13 +86,29 @@ impl Wire {
         match self {
             Wire::Raw(_) => None,
             Wire::Native(_) => Some(native::SUBPROTOCOL),
+            Wire::Json(config) => {
+                if config.subprotocol {
+                    Some(json::SUBPROTOCOL)
+                } else {
+                    None
+                }
+            }
+        }
+    }
+
+    /// Whether there are requests and channels on it.
+    #[must_use]
+    pub const fn has_dialogue(&self) -> bool {
+        match self {
+            Wire::Raw(_) => false,
+            Wire::Native(_) | Wire::Json(_) => true,
         }
     }
 
     /// Whether a socket can take over where another left off, so that opening a second one beside a suspect one pays.
     pub(crate) const fn resumes(&self) -> bool {
         match self {
-            Wire::Raw(_) => false,
+            Wire::Raw(_) | Wire::Json(_) => false,
             Wire::Native(_) => true,
         }
     }

@@ -56,8 +56,8 @@ impl Default for Config {
     }
 }
 
-const JSON_PING: &[u8] = br#"{"type":"ping"}"#;
-const JSON_PONG: &[u8] = br#"{"type":"pong"}"#;
+pub(super) const JSON_PING: &[u8] = br#"{"type":"ping"}"#;
+pub(super) const JSON_PONG: &[u8] = br#"{"type":"pong"}"#;
 
 impl Config {
     pub(crate) fn check(&self, mode: Mode) -> Result<(), ConfigError> {

@@ -119,7 +119,8 @@ impl Decoder {
     ///
     /// # Errors
     /// The first violation; once.
-    #[inline]
+    // Always: a program that decodes in two places would else pay for an event that is handed over through memory in both.
+    #[inline(always)]
     pub fn decode<'b>(&mut self, bytes: &mut &'b mut [u8]) -> Result<Option<Event<'b>>, Error> {
         // What mostly comes is compiled into the caller.
         match self.usual(bytes) {
@@ -136,7 +137,7 @@ impl Decoder {
     }
 
     /// Consumes a frame that is a whole message, is there as a whole, has less than 64 KiB, and breaks no rule and no limit.
-    #[inline]
+    #[inline(always)]
     fn usual<'b>(&mut self, bytes: &mut &'b mut [u8]) -> Option<(Kind, Option<Mask>, &'b mut [u8])> {
         if self.stage != Stage::Head || self.message.is_some() {
             return None;
@@ -456,7 +457,7 @@ impl Decoder {
     }
 
     /// A message that is one frame, whose payload begins at `at`.
-    #[inline]
+    #[inline(always)]
     fn whole(kind: Kind, mask: Option<Mask>, payload: &mut [u8], at: u64) -> Result<Event<'_>, Error> {
         match (kind, mask) {
             (Kind::Binary, None) => Ok(Event::Binary(payload)),

@@ -53,7 +53,7 @@ impl Mask {
 
     /// Writes `from`, masked, over the beginning of `to`: one pass instead of a copy and a mask. What does not fit is left
     /// out.
-    #[inline]
+    #[inline(always)]
     pub fn copy(&mut self, from: &[u8], to: &mut [u8]) {
         let length = from.len().min(to.len());
         let (from, to) = (from.get(..length).unwrap_or_default(), to.get_mut(..length).unwrap_or_default());

@@ -480,7 +480,11 @@ impl Script {
                 }
                 self.beats.push(beat);
                 if server.answers && self.far.is_none() {
-                    self.later(server.rtt, epoch, Coming::Pong(nonce));
+                    let pong = match self.link.config().wire {
+                        Wire::Json(_) => Coming::Frame(Kind::Text, br#"{"type":"pong"}"#.into()),
+                        _ => Coming::Pong(nonce),
+                    };
+                    self.later(server.rtt, epoch, pong);
                 }
             }
             Action::Pong { epoch } => {

@@ -16,10 +16,9 @@ use everlink::quality::Quality;
 use everlink::stream::{self, Stream};
 use everlink::time::Instant;
 use everlink::trace::{Recorder, Traced};
-use everlink::wire::Wire;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, wall_clock};
 use crate::dialogue::Dialogue;
 use crate::driver;
 use crate::open::{Opener, Source};
@@ -145,8 +144,18 @@ impl Drop for Last {
 }
 
 pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Messages), Error> {
-    let Options { mut config, seed, tls, max_message, compression, inbound, state: file, trace, observer } =
-        options;
+    let Options {
+        mut config,
+        seed,
+        tls,
+        max_message,
+        compression,
+        inbound,
+        state: file,
+        dialogue,
+        trace,
+        observer,
+    } = options;
     let seed = seed.unwrap_or_else(random);
     let clock = Clock::new();
     let file = file.map(StateFile::new).transpose().map_err(Error::Io)?;
@@ -178,7 +187,7 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
         closed: false,
         ended: false,
     };
-    if matches!(inner.link.config().wire, Wire::Native(_)) {
+    if dialogue && inner.link.config().wire.has_dialogue() {
         inner.link.open_dialogue();
     }
     let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new(), room: Notify::new() });
@@ -193,6 +202,8 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
         report,
         _last: Arc::new(Last(shared.clone(), clock)),
     };
+    // The first thing that is said may show it.
+    client.tell(wall_clock());
     client.tell(Input::Start);
     let opener = Opener { source, tls };
     tokio::spawn(driver::Io::new(opener, stream, messages, file, watched, clock).run(shared.clone()));
@@ -275,7 +286,7 @@ impl Client {
         Some(payload)
     }
 
-    /// On the native wire: authenticates anew from now on, at once where a socket is welcome; before what was given with
+    /// On the native wire, or the JSON one: authenticates anew from now on, at once where a socket is welcome; before what was given with
     /// [`Target::credentials`](crate::Target::credentials) runs out. The source gives them for later sockets.
     pub fn renew(&self, credentials: impl Into<Payload>) {
         self.shared.lock().link.set_credentials(Some(credentials.into()));

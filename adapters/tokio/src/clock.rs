@@ -1,7 +1,8 @@
 //! The clocks of this machine: one that the link goes by, and one that goes on while the machine sleeps.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use everlink::link::Input;
 use everlink::time::Instant;
 use tokio::time::Instant as Monotonic;
 
@@ -56,4 +57,14 @@ fn ahead() -> Duration {
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const fn ahead() -> Duration {
     Duration::ZERO
+}
+
+/// What the wall clock shows.
+pub(crate) fn wall_clock() -> Input<'static> {
+    Input::WallClock(since_1970())
+}
+
+/// The same as a duration.
+pub(crate) fn since_1970() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
 }

@@ -11,7 +11,7 @@ use everlink::channels::{self, SubscriptionId};
 use everlink::dialogue::{Ask, Content, Refused};
 use everlink::link::Delivery;
 use everlink::outbox::{Kind, MessageId, Settlement};
-use everlink::requests::{self, Ended, RequestId, code};
+use everlink::requests::{self, End, Ended, RequestId, code};
 use everlink::time::Instant;
 use everlink::wire::native::{Channel, Form, Request};
 use tokio::sync::{mpsc, oneshot};
@@ -55,7 +55,7 @@ pub enum Failed {
     /// The other end says that it cannot be: with a code of [`requests::code`](everlink::requests::code) or of its application, and
     /// a reason for people.
     Error {
-        /// Which error.
+        /// Which error; 0 on the JSON wire, which has no codes.
         code: u32,
         /// For people.
         reason: String,
@@ -71,6 +71,7 @@ impl fmt::Display for Failed {
         match self {
             Failed::Refused(refused) => refused.fmt(f),
             Failed::Subscription(reason) => reason.fmt(f),
+            Failed::Error { code: 0, reason } => f.write_str(reason),
             Failed::Error { code, reason } if reason.is_empty() => write!(f, "error {code}"),
             Failed::Error { code, reason } => write!(f, "error {code}: {reason}"),
             Failed::Ended(end) => end.fmt(f),
@@ -96,7 +97,7 @@ pub enum Heard {
     Published(Received),
     /// The server refuses it: nothing more comes.
     Refused {
-        /// Why.
+        /// Why; 0 on the JSON wire, which has no codes.
         code: u32,
         /// For people.
         reason: String,
@@ -162,7 +163,7 @@ impl Dialogue {
         Dialogue { asked: HashMap::new(), heard: HashMap::new(), asks: None, inbound, clock }
     }
 
-    fn answered(&mut self, id: u32, outcome: Outcome) {
+    pub(crate) fn answered(&mut self, id: u32, outcome: Outcome) {
         if let Some(waiting) = self.asked.remove(&id) {
             // Nobody needs to wait for it.
             let _ = waiting.send(outcome);
@@ -171,7 +172,12 @@ impl Dialogue {
 
     /// A request has ended without an answer.
     pub(crate) fn ended(&mut self, ended: Ended) {
-        self.answered(ended.id.get(), Err(Failed::Ended(ended.end)));
+        let outcome = match ended.end {
+            // That is all there is to wait for.
+            End::Written => Ok(Answer::new(Kind::Binary, &[])),
+            end => Err(Failed::Ended(end)),
+        };
+        self.answered(ended.id.get(), outcome);
     }
 
     /// Nothing more comes.
@@ -202,9 +208,7 @@ impl Dialogue {
             }
             Delivery::Subscribed { id, gap } => return Some(self.hears(id, Heard::Subscribed { gap })),
             Delivery::Unsubscribed { id, code, reason } => {
-                let parcel = self.hears(id, Heard::Refused { code, reason: reason.into() });
-                self.heard.remove(&id);
-                return Some(parcel);
+                return Some(self.is_refused(id, code, reason.into()));
             }
             Delivery::Broadcast { channel, kind, data } if channel != Channel::Name(channels::SYSTEM) => {
                 let received = Received { kind, data: Bytes::copy_from_slice(data), number: 0 };
@@ -212,27 +216,48 @@ impl Dialogue {
                 return Some(id.map_or(Parcel::Nothing, |id| self.hears(id, Heard::Published(received))));
             }
             Delivery::Request(Request { id, form, name, kind, data }) => {
-                let Some(asks) = self.asks.clone().filter(|asks| !asks.is_closed()) else {
-                    if id != 0 {
-                        let _ = link.reject(now, id, code::UNHANDLED, "nobody answers here", |_, _| ());
-                    }
-                    return Some(Parcel::Nothing);
-                };
-                let owed = (id != 0).then(|| (Arc::downgrade(shared), self.clock, id));
                 let content = Answer::new(kind, data);
-                return Some(Parcel::Asked(asks, Asked { form, name: name.into(), content, owed }));
+                return Some(self.is_asked(shared, link, now, id, (form, name.into(), content)));
             }
+            Delivery::Json(spoken) => return self.heard_json(shared, link, now, &spoken),
             _ => return None,
         }
         Some(Parcel::Nothing)
     }
 
-    fn hears(&self, id: SubscriptionId, heard: Heard) -> Parcel {
+    /// The server asks for something, or has an event.
+    pub(crate) fn is_asked(
+        &self,
+        shared: &Arc<Shared>,
+        link: &mut TracedLink,
+        now: Instant,
+        id: u32,
+        (form, name, content): (Form, String, Answer),
+    ) -> Parcel {
+        let Some(asks) = self.asks.clone().filter(|asks| !asks.is_closed()) else {
+            if id != 0 {
+                let _ = link.reject(now, id, code::UNHANDLED, "nobody answers here", |_, _| ());
+            }
+            return Parcel::Nothing;
+        };
+        let owed = (id != 0).then(|| (Arc::downgrade(shared), self.clock, id));
+        Parcel::Asked(asks, Asked { form, name, content, owed })
+    }
+
+    /// A subscription is over, because the server refuses it.
+    pub(crate) fn is_refused(&mut self, id: SubscriptionId, code: u32, reason: String) -> Parcel {
+        let parcel = self.hears(id, Heard::Refused { code, reason });
+        self.heard.remove(&id);
+        parcel
+    }
+
+    pub(crate) fn hears(&self, id: SubscriptionId, heard: Heard) -> Parcel {
         self.heard.get(&id).cloned().map_or(Parcel::Nothing, |to| Parcel::Heard(to, heard))
     }
 }
 
-/// A dialogue with the server, on the native wire.
+/// A dialogue with the server, on the native wire or the JSON one. On the latter all payloads are JSON, and another socket is another
+/// session.
 impl Client {
     /// Asks something, and waits for the answer. In a session that goes on over another socket it is neither lost nor repeated; if
     /// the session is lost, it is in doubt, or asked again, as it [says itself](Ask::again).
@@ -245,7 +270,8 @@ impl Client {
         self.await_answer(|link, now, displaced| link.request(now, ask, |gone, _| displaced(gone))).await
     }
 
-    /// Publishes something on a channel, and waits until the server has confirmed that.
+    /// Publishes something on a channel, and waits until the server has confirmed that; on the JSON wire, which confirms nothing, until
+    /// it is written.
     ///
     /// # Errors
     /// If it is not said, if the server refuses it, or if no confirmation comes.

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use everlink::link::{self, Delivery, Epoch, Input};
 use everlink::stream::{Action, Next, Stream};
@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use crate::client::{Inner, Received, Shared};
-use crate::clock::{Clock, SleepWatch};
+use crate::clock::{Clock, SleepWatch, wall_clock};
 use crate::dialogue::Parcel;
 use crate::open::{OpenError, Opener, Opening};
 use crate::options::Notice;
@@ -89,7 +89,6 @@ impl Io {
 
     /// The loop. It ends when the connection was closed by its owner and its sockets are gone.
     pub(crate) async fn run(mut self, shared: Arc<Shared>) {
-        self.happened.push_back(wall_clock());
         loop {
             let next = self.poll(&shared);
             for notice in self.notices.drain(..) {
@@ -180,6 +179,8 @@ impl Io {
         match happened {
             Happened::Connected(epoch, target) => match secret() {
                 Some(secret) => {
+                    // It may have been set since.
+                    link.handle(now, wall_clock()).for_each(drop);
                     link.set_credentials(target.hello());
                     let protocol = link.config().wire.subprotocol();
                     target.request(protocol, |request| {
@@ -288,7 +289,7 @@ impl Io {
         .await;
         let Some(slept) = self.slept.check() else { return Some(happened) };
         self.happened.push_front(happened);
-        self.happened.push_front(wall_clock());
+        self.happened.push_front(Happened::Link(wall_clock()));
         Some(Happened::Link(Input::Suspended(slept)))
     }
 
@@ -327,9 +328,4 @@ impl Io {
         }
         Poll::Pending
     }
-}
-
-fn wall_clock() -> Happened {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Happened::Link(Input::WallClock(since_1970))
 }

@@ -19,6 +19,8 @@
 //!
 //! With [`Wire::Native`](everlink::wire::Wire::Native) in its configuration, and a [server] at the other end that speaks it,
 //! nothing is lost and nothing comes twice, whatever becomes of sockets; with [`Options::state`], whatever becomes of the process.
+//! With [`Wire::Json`](everlink::wire::Wire::Json) it speaks the JSON messages of many servers of today: requests and channels as
+//! async calls and streams, each socket a session of its own.
 //!
 //! The task decides nothing: it tells the [link](everlink::link) what happened and does what it asks. Its loop is the one
 //! in the documentation of [`everlink`].
@@ -36,6 +38,7 @@ mod open;
 mod options;
 mod pipe;
 pub mod server;
+mod spoken;
 mod state;
 mod target;
 mod watched;

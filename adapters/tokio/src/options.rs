@@ -8,7 +8,10 @@ use std::time::Duration;
 use everlink::link::{Action, Config, Delivery, Epoch, Failure};
 use everlink::stream::{self, Fault, Stream};
 use everlink::time::Instant;
+use everlink::wire::json;
 use everlink::ws;
+
+use crate::spoken;
 
 /// A sink of the bytes of a trace.
 pub type TraceSink = Box<dyn FnMut(&[u8]) + Send>;
@@ -36,6 +39,9 @@ pub struct Options {
     /// It holds the resume token and what is queued. A second one that is
     /// given the same file is refused, as long as the first one has it: a file beside it, with `.lock` behind its name, is locked.
     pub state: Option<PathBuf>,
+    /// On a wire that has them: keeps the books of requests and channels, of which the [`Client`](crate::Client) has calls; true by
+    /// default. Without it, what the server says of them comes as it is, and the application may write its own.
+    pub dialogue: bool,
     /// Takes a [trace](everlink::trace) of the link; not of one that goes on from a stored state.
     pub trace: Option<TraceSink>,
     /// Is told of every action of the link, in order, on the connection's task. It must not block. If it panics, that task
@@ -53,6 +59,7 @@ impl Default for Options {
             compression: None,
             inbound: 64,
             state: None,
+            dialogue: true,
             trace: None,
             observer: None,
         }
@@ -128,6 +135,20 @@ pub enum Notice {
         /// Why, for people.
         reason: String,
     },
+    /// On the JSON wire: a frame was no message of it. Nothing else came of the frame.
+    Malformed {
+        /// On which socket.
+        epoch: Epoch,
+        /// What is wrong with it, and at which byte.
+        error: json::DecodeError,
+    },
+    /// On the JSON wire: the server says that something went wrong, and it is about no request and no subscription of this end.
+    Complaint {
+        /// On which socket.
+        epoch: Epoch,
+        /// What, for people.
+        reason: String,
+    },
 }
 
 impl Notice {
@@ -143,6 +164,7 @@ impl Notice {
                 retry_after: goodbye.retry_after(),
                 reason: goodbye.reason.into(),
             }),
+            Delivery::Json(spoken) => spoken::notice(epoch, spoken),
             _ => None,
         }
     }

@@ -94,7 +94,8 @@ impl Target {
     }
 
     /// On the native wire: what the application authenticates with, in the hello of this attempt. (What stands in a header works,
-    /// too.)
+    /// too.) On the JSON wire: JSON, the payload of the `auth` that is the first message on each socket; the whole message, where
+    /// [no dialogue](crate::Options::dialogue) is kept.
     #[must_use]
     pub fn credentials(self, credentials: impl Into<Payload>) -> Target {
         Target { credentials: Some(credentials.into()), ..self }

@@ -32,8 +32,9 @@ struct Contender {
     run: Box<dyn FnMut(u64)>,
 }
 
-/// The figures whose name contains `only`.
-pub fn run(only: &str) {
+/// The figures whose name contains `only`; false if there is none.
+pub fn run(only: &str) -> bool {
+    let mut any = false;
     let other_end = Thread::new("other end");
     for (kind, burst) in [("ping_pong", 1), ("burst", 64)] {
         for (size_name, size) in [("64B", 64), ("16KiB", 16 << 10)] {
@@ -42,15 +43,18 @@ pub fn run(only: &str) {
                 let name = format!("{kind}_{size_name}_{connections}");
                 let server = format!("echo_server_{name}");
                 if server.contains(only) {
+                    any = true;
                     compare(&server, traffic, servers(&other_end, traffic));
                 }
                 let client = format!("echo_client_{name}");
                 if client.contains(only) {
+                    any = true;
                     compare(&client, traffic, clients(&other_end, traffic));
                 }
             }
         }
     }
+    any
 }
 
 fn listen(thread: &Thread) -> (TcpListener, SocketAddr) {

@@ -109,6 +109,9 @@ pub enum Wire {
     Raw,
     /// The other end is everlink, too: nothing lost, nothing twice. A server that does not select everlink.v1 is left
     Native,
+    /// JSON messages with types and ids, and channels: lines untouched, heartbeat in JSON. A server that does not select
+    /// everlink.json.v1 is left, unless another --protocol or --wire.json.subprotocol false says that it need not
+    Json,
 }
 
 impl Wire {
@@ -117,6 +120,7 @@ impl Wire {
         match self {
             Wire::Raw => "raw",
             Wire::Native => "native",
+            Wire::Json => "json",
         }
     }
 }

@@ -28,9 +28,11 @@ pub(super) static LEAVES: LazyLock<Vec<Leaf>> = LazyLock::new(|| {
     let mut leaves = Vec::new();
     collect("", table_of(&Config::default()), &mut leaves);
     // Each wire has numbers of its own; the default has those of one.
-    let native = Config { wire: Wire::Native(Default::default()), ..Config::default() };
-    if let Some(Value::Table(wire)) = table_of(&native).remove("wire") {
-        collect("wire", wire, &mut leaves);
+    for wire in [Wire::Native(Default::default()), Wire::Json(Default::default())] {
+        let config = Config { wire, ..Config::default() };
+        if let Some(Value::Table(wire)) = table_of(&config).remove("wire") {
+            collect("wire", wire, &mut leaves);
+        }
     }
     leaves.sort_by_key(|leaf| leaf.path.contains('.'));
     leaves

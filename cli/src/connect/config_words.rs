@@ -18,6 +18,7 @@ const WORDS: &[(&str, &str)] = &[
     ("wire.native.envelope", "The longest envelope that is accepted, in bytes"),
     ("wire.native.name", "The longest name of a channel or a request, in bytes"),
     ("wire.native.credentials", "The longest credentials that are accepted, in bytes"),
+    ("wire.json.subprotocol", "Leave a server that does not select everlink.json.v1"),
     ("delivery.durable", "Native wire: nothing leaves that depends on what is not stored"),
     ("heartbeat.mode", "Who pings: client, server, both, off"),
     ("heartbeat.interval", "Silence before a ping; with mode server, how often the server pings"),

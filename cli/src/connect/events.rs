@@ -45,6 +45,11 @@ pub(super) enum Event<'a> {
         retry_after_ms: Option<u64>,
         reason: &'a str,
     },
+    Malformed {
+        epoch: Epoch,
+        byte: usize,
+        problem: String,
+    },
     Close {
         epoch: Epoch,
         code: Option<u16>,

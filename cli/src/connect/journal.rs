@@ -122,6 +122,11 @@ impl Journal {
                 let retry_after_ms = retry_after.map(millis);
                 inner.event(Event::Goodbye { epoch: *epoch, code: *code, retry_after_ms, reason });
             }
+            Notice::Malformed { epoch, error } => {
+                inner.say(|| format!("a frame is no message of this wire: {error}"));
+                let (byte, problem) = (error.at, error.to_string());
+                inner.event(Event::Malformed { epoch: *epoch, byte, problem });
+            }
             _ => {}
         }
     }

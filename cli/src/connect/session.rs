@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use everlink::link::Cause;
+use everlink::wire::Wire;
 use everlink_tokio::{
     Client, Error, Message, Messages, Options, Payload, Received, RefusedReason, State, connect_with,
 };
@@ -126,6 +127,8 @@ fn start(settings: &Settings, journal: &Arc<Journal>) -> Result<(Client, Message
         tls: settings.tls.clone(),
         max_message: settings.max_message,
         state: settings.state.clone(),
+        // On the JSON wire lines are messages as they are, requests too; and so is what comes.
+        dialogue: !matches!(settings.config.wire, Wire::Json(_)),
         trace: recorder.map(|recorder| Box::new(recorder) as _),
         observer: Some(Box::new(move |now, notice| {
             observer.notice(now, notice);

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use everlink::link::Config;
 use everlink::outbox::Policy;
+use everlink::wire::json;
 use everlink_tokio::rustls::ClientConfig;
 use everlink_tokio::rustls::pki_types::CertificateDer;
 use everlink_tokio::rustls::pki_types::pem::PemObject;
@@ -119,7 +120,7 @@ fn configuration(arguments: &Arguments) -> Result<(Config, bool), Problem> {
     let wire = wire(arguments.wire, &given).map_err(Problem::usage)?;
     if wire == Wire::Native && !arguments.protocols.is_empty() {
         return Err(Problem::usage(
-            "--protocol is for the raw wire; the native one has a sub-protocol of its own",
+            "--protocol is for the other wires; the native one has a sub-protocol of its own",
         ));
     }
     if wire != Wire::Native && arguments.state.is_some() {
@@ -127,9 +128,14 @@ fn configuration(arguments: &Arguments) -> Result<(Config, bool), Problem> {
     }
     let mut own = Config::default();
     own.delivery.durable = arguments.state.is_some();
-    if wire == Wire::Native {
-        own.wire = everlink::wire::Wire::Native(Default::default());
-    }
+    own.wire = match wire {
+        Wire::Raw => own.wire,
+        Wire::Native => everlink::wire::Wire::Native(Default::default()),
+        // A sub-protocol that is named takes the place of the wire's own.
+        Wire::Json => {
+            everlink::wire::Wire::Json(json::Config { subprotocol: arguments.protocols.is_empty() })
+        }
+    };
     own.outbox.policy = policy.unwrap_or_default();
     if waits {
         own.outbox.age = None;
@@ -150,8 +156,8 @@ fn wire(asked: Option<Wire>, given: &Table) -> Result<Wire, String> {
         Some(Value::Table(wires)) => wires.keys().map(String::as_str).collect::<Vec<_>>(),
         _ => Vec::new(),
     };
-    let native = Wire::Native.name();
-    let wire = asked.unwrap_or(if numbers == [native] { Wire::Native } else { Wire::Raw });
+    let named = |wire: &Wire| numbers == [wire.name()];
+    let wire = asked.or([Wire::Native, Wire::Json].into_iter().find(named)).unwrap_or(Wire::Raw);
     match numbers.iter().find(|name| **name != wire.name()) {
         Some(other) => Err(format!("wire.{other} is of another wire than the {} one", wire.name())),
         None => Ok(wire),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use everlink::wire::json;
 use everlink::wire::native::SUBPROTOCOL;
 use everlink::ws::handshake::Acceptance;
 use everlink::ws::handshake::{Incoming, Origins, Refusal};
@@ -53,9 +54,13 @@ pub(super) async fn serve(
             return;
         }
     };
-    if let (Some(host), Some(caller)) = (native.as_ref(), caller) {
+    if let (Some(host), Some((caller, protocol))) = (native.as_ref(), caller) {
         let _ = events.send(ServerEvent::Connected { client: id, path }).await;
-        host.carry(caller, socket).await;
+        if protocol == json::SUBPROTOCOL {
+            host.carry_json(caller, socket).await;
+        } else {
+            host.carry(caller, socket).await;
+        }
         drop(place);
         // The goodbye of this wire is in its envelopes.
         let _ = events.send(ServerEvent::Disconnected { client: id, code: NO_STATUS }).await;
@@ -75,8 +80,8 @@ struct Welcome {
     socket: Socket,
     place: Place,
     path: String,
-    /// Who it is, if it speaks the native wire.
-    caller: Option<Caller>,
+    /// Who it is, if it speaks the native wire or the JSON one, and which.
+    caller: Option<(Caller, &'static str)>,
 }
 
 /// The opening handshake, bounded in time; when it failed, why.
@@ -108,10 +113,10 @@ async fn shake_hands(tcp: TcpStream, room: &Arc<Room>, native: bool) -> Result<W
     let Some(place) = room.place() else {
         return Err(refuse(asked, Refusal::new(503, "Service Unavailable"), "the server is full").await);
     };
-    let speaks_native = native && upgrade.protocols().any(|name| name == SUBPROTOCOL);
-    let caller = speaks_native.then(|| Caller::of(from, &upgrade));
+    let known = |name: &str| [SUBPROTOCOL, json::SUBPROTOCOL].into_iter().find(|known| *known == name);
     // A client that demands another one finds that none was selected, and fails.
-    let protocol = speaks_native.then_some(SUBPROTOCOL);
+    let protocol = upgrade.protocols().find_map(known).filter(|_| native);
+    let caller = protocol.map(|protocol| (Caller::of(from, &upgrade), protocol));
     let acceptance = Acceptance { protocol, ..Acceptance::default() };
     let socket = asked.agree(&acceptance).map_err(|_| "not a WebSocket handshake")?;
     Ok(Welcome { socket, place, path, caller })

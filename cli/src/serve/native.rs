@@ -1,11 +1,13 @@
-//! Sessions of the native wire: one task each, however many sockets it lives through.
+//! Sessions of the native wire, and of the JSON one: one task each, however many sockets it lives through.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use everlink::dialogue::Content;
 use everlink::outbox::Policy;
 use everlink::peer::Slow;
+use everlink_tokio::Answer;
 use everlink_tokio::server::{self, Event, Handler, Session};
 use tokio::sync::mpsc;
 
@@ -69,6 +71,28 @@ fn native_options(options: &ServeOptions) -> server::Options {
     native
 }
 
+/// Requests are answered with their own arguments, everybody may subscribe, and what is published is. What cannot be said has nobody
+/// to hear it.
+async fn serve(session: &Session, event: Event) {
+    match event {
+        Event::Request(asked) => {
+            let answer = asked.content.clone();
+            drop(asked.respond(content(&answer)).await);
+        }
+        Event::Subscribe(wish) => drop(wish.accept().await),
+        Event::Publish(publish) => {
+            drop(session.broadcast(&publish.channel, content(&publish.content)));
+            drop(publish.confirm().await);
+        }
+        // Nobody is asked who they are, so nothing has to be renewed.
+        _ => {}
+    }
+}
+
+fn content(answer: &Answer) -> Content<'_> {
+    answer.text().map_or(Content::Binary(&answer.data), Content::Text)
+}
+
 impl Handler for Guests {
     async fn session(&self, mut session: Session) {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
@@ -76,8 +100,13 @@ impl Handler for Guests {
         let _ =
             self.events.send(ServerEvent::SessionBegan { session: number, id: session.id().number() }).await;
         while let Some(event) = session.recv().await {
-            // Nobody is asked who they are, so nothing has to be renewed.
-            let Event::Message(message) = event else { continue };
+            let message = match event {
+                Event::Message(message) => message,
+                event => {
+                    serve(&session, event).await;
+                    continue;
+                }
+            };
             let payload = Payload::of(message.kind, &message.data);
             if let Some(tap) = &self.room.options().tap {
                 tap.0(Tapped {

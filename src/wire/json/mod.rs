@@ -48,11 +48,45 @@ mod scan;
 mod value;
 
 pub use scan::DEPTH_MAX;
-pub use value::{Chars, Id, Raw, Secret, Text};
+pub use value::{Chars, ID_MAX, Id, Raw, Secret, Text};
 
 use core::fmt;
 
+use super::Incoming;
 use super::native::Form;
+
+/// The WebSocket sub-protocol by which servers that speak several wires know this one.
+pub const SUBPROTOCOL: &str = "everlink.json.v1";
+
+/// The options of the JSON wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub struct Config {
+    /// Whether the server must select the sub-protocol [`SUBPROTOCOL`]; true by default. Without it, a server that speaks several
+    /// wires cannot know which one is meant; servers that speak nothing but these messages know no such name, as a rule, and for
+    /// them it is to be false.
+    pub subprotocol: bool,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config { subprotocol: true }
+    }
+}
+
+/// Whether a frame is a heartbeat.
+pub(super) fn classify(frame: &[u8]) -> Incoming {
+    match Message::decode(frame) {
+        Ok(Message::Ping) => Incoming::Ping,
+        Ok(Message::Pong) => Incoming::Pong,
+        Ok(_) | Err(_) => Incoming::Message,
+    }
+}
 
 /// One message. Everything is borrowed from the frame that it was read from. `Display` is the JSON text, with credentials and
 /// all; `Debug` hides those.

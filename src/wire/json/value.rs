@@ -24,6 +24,9 @@ impl<'a> Raw<'a> {
     /// `null`
     pub const NULL: Raw<'static> = Raw("null");
 
+    /// `{}`
+    pub const EMPTY: Raw<'static> = Raw("{}");
+
     /// This text.
     ///
     /// # Errors
@@ -294,7 +297,10 @@ impl Iterator for Chars<'_> {
     }
 }
 
-/// The id of a message: a string or a number, whatever its sender makes.
+/// How long an id may be, as it is written: so that whoever keeps some knows how much that is.
+pub const ID_MAX: usize = 256;
+
+/// The id of a message: a string or a number, whatever its sender makes; at most [`ID_MAX`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Id<'a> {
@@ -305,8 +311,11 @@ pub enum Id<'a> {
 }
 
 impl<'a> Id<'a> {
-    /// `None` if it is neither a string nor a number, or an empty string.
+    /// `None` if it is neither a string nor a number, or an empty string, or too long.
     pub(super) fn of(raw: Raw<'a>) -> Option<Id<'a>> {
+        if raw.as_str().len() > ID_MAX {
+            return None;
+        }
         match raw.text() {
             Some(text) if text.is_empty() => None,
             Some(text) => Some(text.as_str().and_then(canonical).map_or(Id::Raw(raw), Id::Number)),
@@ -352,7 +361,7 @@ impl<'a> TryFrom<Raw<'a>> for Id<'a> {
     type Error = DecodeError;
 
     /// # Errors
-    /// If it is neither a string nor a number, or an empty string.
+    /// If it is neither a string nor a number, or an empty string, or longer than [`ID_MAX`].
     fn try_from(raw: Raw<'a>) -> Result<Id<'a>, DecodeError> {
         Id::of(raw).ok_or(DecodeError { at: 0, problem: Problem::Field("id") })
     }

@@ -1,4 +1,4 @@
-//! What carries one socket on the native wire: a stranger's first, then a session's. It decides nothing.
+//! What carries one socket on the native wire, or the JSON one: a stranger's first, then a session's. It decides nothing.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -17,7 +17,15 @@ use tokio::time::Sleep;
 
 use super::hub::{Hub, Inner, Seat, Stage};
 use super::{Caller, Credentials, Handler, Hello, Rejection, Session, dialogue};
+use crate::clock::since_1970;
 use crate::pipe::{Duplex, Moved, Pipe};
+
+/// What is spoken on the socket.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Speech {
+    Native,
+    Json,
+}
 
 type Decision = Result<Principal, Rejection>;
 
@@ -63,13 +71,18 @@ impl<H: Handler> Carrier<H> {
         caller: Caller,
         bytes: Box<dyn Duplex>,
         socket: WebSocket<Heap>,
+        speech: Speech,
     ) -> Carrier<H> {
         let wake = Arc::new(Notify::new());
         let (epoch, connection) = {
             let mut inner = hub.lock();
             let epoch = inner.enter(wake.clone());
-            let config = &inner.sessions.config().acceptor;
-            (epoch, Connection::new(config, hub.clock.now(), epoch))
+            let (config, now) = (inner.sessions.config(), hub.clock.now());
+            let connection = match speech {
+                Speech::Native => Connection::new(&config.acceptor, now, epoch),
+                Speech::Json => Connection::json(config, now, epoch, Some(since_1970())),
+            };
+            (epoch, connection)
         };
         Carrier {
             hub,
@@ -99,7 +112,11 @@ impl<H: Handler> Carrier<H> {
         loop {
             let deadline = {
                 let inner = &mut *hub.lock();
-                let next = self.turn(inner);
+                let mut next = self.turn(inner);
+                if next.is_some() && self.listens() && self.connection.has_come() {
+                    self.read(inner, hub.clock.now());
+                    next = self.turn(inner);
+                }
                 self.show(inner);
                 hub.settle(inner, hub.clock.now());
                 match next {
@@ -188,8 +205,13 @@ impl<H: Handler> Carrier<H> {
     fn read(&mut self, inner: &mut Inner, now: Instant) {
         let epoch = self.epoch();
         loop {
-            let end = &mut Served { connection: &mut self.connection, sessions: &mut inner.sessions };
-            match self.stream.read(end, now, epoch) {
+            let sessions = &mut inner.sessions;
+            let heard = if self.connection.has_come() {
+                self.connection.came(sessions, now)
+            } else {
+                self.stream.read(&mut Served { connection: &mut self.connection, sessions }, now, epoch)
+            };
+            match heard {
                 None => return,
                 Some(Heard::Question(question)) => {
                     let credentials = Credentials(Bytes::copy_from_slice(question.credentials.reveal()));
@@ -218,6 +240,11 @@ impl<H: Handler> Carrier<H> {
             self.stream.pause(end, now);
             return;
         }
+    }
+
+    /// Whether what comes may be read.
+    const fn listens(&self) -> bool {
+        !self.paused && self.deciding.is_none()
     }
 
     fn decided(&mut self, inner: &mut Inner, now: Instant, decision: Decision) {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use everlink::stream;
+use everlink::wire::json;
 use everlink::wire::native::SUBPROTOCOL;
 use everlink::ws::handshake::{Acceptance, Incoming, Refusal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
-use super::carrier::Carrier;
+use super::carrier::{Carrier, Speech};
 use super::hub::{Hub, Stage, TURN_AWAY};
 use super::{Caller, Denial, Handler, Options, Speaks};
 use crate::open::prepare;
@@ -76,9 +77,10 @@ impl<H: Handler> Door<H> {
         };
         let Some((caller, socket, speaks)) = opened else { return };
         match speaks {
-            Speaks::Native => {
+            Speaks::Native | Speaks::Json => {
+                let speech = if speaks == Speaks::Json { Speech::Json } else { Speech::Native };
                 let (bytes, socket) = socket.into_parts();
-                Carrier::new(hub, self.handler.clone(), caller, bytes, socket).run().await;
+                Carrier::new(hub, self.handler.clone(), caller, bytes, socket, speech).run().await;
             }
             Speaks::Plain(_) => self.handler.plain(caller, socket).await,
         }
@@ -122,6 +124,8 @@ impl<H: Handler> Door<H> {
         };
         let protocol = match &speaks {
             Speaks::Native => Some(SUBPROTOCOL),
+            // One that does not offer it knows no such name.
+            Speaks::Json => caller.json().map(|_| json::SUBPROTOCOL),
             Speaks::Plain(protocol) => protocol.as_deref(),
         };
         let socket = asked.agree(&Acceptance { protocol, ..Acceptance::default() }).ok()?;

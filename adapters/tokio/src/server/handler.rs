@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use everlink::acceptor::Principal;
+use everlink::wire::json;
 use everlink::wire::native::{SUBPROTOCOL, code};
 use everlink::ws::Code;
 use everlink::ws::handshake::{Head, Incoming};
@@ -18,13 +19,14 @@ use crate::ws::WebSocket;
 
 /// The application's side of a server.
 pub trait Handler: Send + Sync + 'static {
-    /// A request has come. Says what is spoken on its socket; by default, [what the client asks for](Caller::native) if that is the
-    /// native wire, and anything else is refused. The place to look at path, origin and cookies.
+    /// A request has come. Says what is spoken on its socket; by default, what the client asks for if that is the
+    /// [native](Caller::native) wire or the [JSON](Caller::json) one, and anything else is refused. The place to look at path, origin and cookies.
     fn admit(&self, caller: &Caller) -> impl Future<Output = Result<Speaks, Denial>> + Send {
-        std::future::ready(caller.native().ok_or(Denial::new(400, "everlink.v1 is spoken here")))
+        let words = "everlink.v1 or everlink.json.v1 is spoken here";
+        std::future::ready(caller.native().or(caller.json()).ok_or(Denial::new(400, words)))
     }
 
-    /// On the native wire: who is it? By default anyone is let in. The time for it is bounded by
+    /// On the native wire, or the JSON one: who is it? By default anyone is let in. The time for it is bounded by
     /// `config.acceptor.decision_timeout`; nothing is read from the client meanwhile.
     fn authenticate(
         &self,
@@ -35,7 +37,7 @@ pub trait Handler: Send + Sync + 'static {
         std::future::ready(Ok(Principal::ANYONE))
     }
 
-    /// On the native wire: a session has begun. It ends when this returns; if it ends otherwise, [`Session::recv`] says so.
+    /// On the native wire, or the JSON one: a session has begun. It ends when this returns; if it ends otherwise, [`Session::recv`] says so.
     fn session(&self, session: Session) -> impl Future<Output = ()> + Send;
 
     /// A WebSocket of another wire, where [`admit`](Handler::admit) said [`Speaks::Plain`]. By default it is closed with 1011.
@@ -113,6 +115,13 @@ impl Caller {
     pub fn native(&self) -> Option<Speaks> {
         self.protocols().any(|name| name == SUBPROTOCOL).then_some(Speaks::Native)
     }
+
+    /// The JSON wire, if it offers that. (Clients that speak nothing else may not: where all do, [`Speaks::Json`] is the answer to
+    /// everybody.)
+    #[must_use]
+    pub fn json(&self) -> Option<Speaks> {
+        self.protocols().any(|name| name == json::SUBPROTOCOL).then_some(Speaks::Json)
+    }
 }
 
 /// What is no header to the `http` crate is left out.
@@ -140,6 +149,10 @@ impl fmt::Debug for Caller {
 pub enum Speaks {
     /// The native wire: its sub-protocol is selected.
     Native,
+    /// The JSON wire: its sub-protocol is selected, if the client offers it. The client has a session as others have, with requests and
+    /// channels, but it ends with its socket. All payloads are JSON: what is sent and is none arrives as a JSON string. What has no
+    /// words there, such as the codes of errors, is left out.
+    Json,
     /// Another one, of which the application knows; with this sub-protocol, which the client must have offered, or without
     /// one.
     Plain(Option<String>),
@@ -168,7 +181,7 @@ impl Denial {
     }
 }
 
-/// What a client says of itself on the native wire.
+/// What a client says of itself on the native wire, or the JSON one (there, its `auth`).
 #[derive(Clone, Debug)]
 pub struct Hello {
     /// What it authenticates with; empty if that is in the request.

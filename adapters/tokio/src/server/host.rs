@@ -6,7 +6,7 @@ use everlink::peer::Counts;
 use everlink::ws::handshake::Upgrade;
 use std::net::SocketAddr;
 
-use super::carrier::Carrier;
+use super::carrier::{Carrier, Speech};
 use super::hub::{Hub, Stage};
 use super::{Caller, Handler, Options, Peer, Stop};
 use crate::Error;
@@ -35,9 +35,19 @@ impl<H: Handler> Host<H> {
     /// Carries a socket on which the sub-protocol of the native wire was selected, to its end. Dropping the future drops the
     /// socket without a word; its session stays.
     pub async fn carry(&self, caller: Caller, socket: WebSocket<impl Duplex + 'static>) {
+        self.carry_speech(caller, socket, Speech::Native).await;
+    }
+
+    /// As [`carry`](Host::carry), for a socket on which the [JSON wire](super::Speaks::Json) is spoken. Its session ends with it.
+    pub async fn carry_json(&self, caller: Caller, socket: WebSocket<impl Duplex + 'static>) {
+        self.carry_speech(caller, socket, Speech::Json).await;
+    }
+
+    async fn carry_speech(&self, caller: Caller, socket: WebSocket<impl Duplex + 'static>, speech: Speech) {
         let (_counted, _) = self.hub.sockets.enter();
         let (bytes, socket) = socket.into_parts();
-        let carrier = Carrier::new(self.hub.clone(), self.handler.clone(), caller, Box::new(bytes), socket);
+        let (hub, handler) = (self.hub.clone(), self.handler.clone());
+        let carrier = Carrier::new(hub, handler, caller, Box::new(bytes), socket, speech);
         tokio::select! {
             () = carrier.run() => {}
             () = self.hub.reached(Stage::Over) => {}

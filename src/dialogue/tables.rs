@@ -253,7 +253,21 @@ impl<P> Dialogue<P> {
             | Envelope::Unsubscribe { id, .. } => {
                 self.excuse(post, &Envelope::Confirmation { id, code, number: 0, reason });
             }
-            _ => {}
+            Envelope::Hello(_)
+            | Envelope::Welcome(_)
+            | Envelope::Ping { .. }
+            | Envelope::Pong { .. }
+            | Envelope::Message { .. }
+            | Envelope::Ack { .. }
+            | Envelope::Request(_)
+            | Envelope::Response { .. }
+            | Envelope::Error { .. }
+            | Envelope::Publish { .. }
+            | Envelope::Broadcast { .. }
+            | Envelope::Confirmation { .. }
+            | Envelope::Renewal { .. }
+            | Envelope::Health(_)
+            | Envelope::Goodbye(_) => {}
         }
     }
 

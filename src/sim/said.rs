@@ -73,7 +73,17 @@ impl Said {
             Delivery::Broadcast { channel, data, .. } => {
                 Said::Broadcast { subscription: link.subscription_to(channel), data: data.into() }
             }
-            _ => return None,
+            Delivery::Message { .. }
+            | Delivery::Session { .. }
+            | Delivery::Request(_)
+            | Delivery::Confirmation { .. }
+            | Delivery::Publish { .. }
+            | Delivery::Subscribe { .. }
+            | Delivery::Unsubscribe { .. }
+            | Delivery::Credentials(_)
+            | Delivery::Health(_)
+            | Delivery::Goodbye(_)
+            | Delivery::Json(_) => return None,
         })
     }
 }

@@ -523,6 +523,11 @@ impl Counts {
         self.unacknowledged.saturating_sub(self.waiting)
     }
 
+    /// How many messages were handed over, ever: those that wait for a socket are not among them.
+    pub(crate) const fn handed_over(&self) -> u64 {
+        self.sent - self.waiting as u64
+    }
+
     /// How many messages were received.
     #[must_use]
     pub const fn received(&self) -> u64 {

@@ -205,6 +205,8 @@ pub struct Heartbeat {
     hidden: bool,
     watchful: bool,
     congested: bool,
+    /// A round trip is to be measured at once.
+    wanted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,6 +241,7 @@ impl Heartbeat {
             hidden: false,
             watchful: false,
             congested: false,
+            wanted: false,
         }
     }
 
@@ -259,7 +262,7 @@ impl Heartbeat {
     }
 
     fn next_ping(&self, config: &Config) -> Instant {
-        if self.first && config.on_open {
+        if self.first && config.on_open || self.wanted {
             return self.quiet_since;
         }
         let quiet_since = self.pinged.map_or(self.quiet_since, |pinged| pinged.max(self.quiet_since));
@@ -327,7 +330,7 @@ impl Heartbeat {
     }
 
     fn ping(&mut self, config: &Config, now: Instant, urgent: bool) -> u32 {
-        self.first = false;
+        (self.first, self.wanted) = (false, false);
         self.pinged = Some(now);
         self.last_nonce = self.last_nonce.checked_add(1).unwrap_or(1);
         self.open_pings = self.open_pings.saturating_add(1);
@@ -335,6 +338,11 @@ impl Heartbeat {
         let due = (!self.paused).then_some(due);
         self.probe = Some(Probe { nonce: self.last_nonce, sent: now, due, urgent, held: false });
         self.last_nonce
+    }
+
+    /// Something else says that the path has become slow: a ping is due, unless one is on its way. No suspicion.
+    pub const fn measure(&mut self) {
+        self.wanted = self.probe.is_none();
     }
 
     /// How long an answer may take.

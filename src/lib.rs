@@ -124,5 +124,6 @@ pub mod stream;
 pub mod time;
 #[cfg(feature = "serde")]
 pub mod trace;
+mod utf8;
 pub mod wire;
 pub mod ws;

@@ -690,6 +690,22 @@ fn a_death_and_a_restart_with_or_without_state() {
 }
 
 #[test]
+#[ignore = "takes minutes in a release build, and gigabytes"]
+fn two_deaths_and_a_restart_with_or_without_state() {
+    let durable = [true, true];
+    check(Trial { name: "three up, durable", durable, deaths: 2, ..UPWARDS });
+    check(Trial { name: "three down, durable", durable, deaths: 2, ..DOWNWARDS });
+}
+
+#[test]
+#[ignore = "takes long in a release build, and many gigabytes"]
+fn three_deaths_and_a_restart_with_or_without_state() {
+    let durable = [true, true];
+    check(Trial { name: "three up, durable", durable, ..UPWARDS });
+    check(Trial { name: "three down, durable", durable, ..DOWNWARDS });
+}
+
+#[test]
 fn only_one_end_is_durable() {
     for durable in [[true, false], [false, true]] {
         check(Trial { name: "three up, one durable", durable, deaths: 1, ..UPWARDS });

@@ -225,6 +225,26 @@ fn a_quiet_world_needs_one_socket() {
 }
 
 #[test]
+fn a_path_that_becomes_slow_is_shown_within_seconds_and_ends_nothing() {
+    let (slow, well) = ((5_000, Change::RoundTrip(MS(800))), (20_000, Change::RoundTrip(MS(50))));
+    let sim = conversation(1, &[slow, well], 40_000, 60_000);
+    nothing_lost_nothing_twice(&sim, 40_000);
+    assert_eq!(sim.server().numbers.len(), 1, "sockets");
+    let told: Vec<_> = sim
+        .log()
+        .iter()
+        .filter_map(|entry| match entry.what {
+            Happening::Action(Action::Status { to, .. }) => Some((entry.at.micros() / 1_000, to)),
+            _ => None,
+        })
+        .collect();
+    let since =
+        |wanted, from: u64| told.iter().find(|(at, to)| *to == wanted && *at > from).map(|(at, _)| at - from);
+    assert!(since(Status::Degraded, 5_000).is_some_and(|after| after < 6_000), "{told:?}");
+    assert!(since(Status::Connected, 20_000).is_some_and(|after| after < 12_000), "{told:?}");
+}
+
+#[test]
 fn a_hole_of_any_length_loses_nothing() {
     for (seed, hole) in [(1, 1_000), (2, 5_000), (3, 20_000), (4, 60_000), (5, 150_000)] {
         let changes = [(5_000, Change::PathDown), (5_000 + hole, Change::PathUp)];

@@ -15,7 +15,7 @@ TAGS = {
     0xCE: "unsubscribe", 0xCF: "confirmation", 0xD0: "request", 0xD1: "response", 0xD2: "error",
 }
 WITH_PAYLOAD = {"hello", "renewal", "broadcast", "publish", "request", "response"}
-LIMITS = {"envelope": 2**20 + 2**10, "credentials": 8192, "channel name": 128, "request name": 128, "reason": 123, "token": 64}
+LIMITS = {"envelope": 2**20 + 2**10, "credentials": 8192, "channel name": 255, "request name": 255, "reason": 123, "token": 64}
 
 
 class Refused(Exception):

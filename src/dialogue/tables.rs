@@ -158,6 +158,13 @@ impl<P> Dialogue<P> {
         config: Numbers<'_>,
         envelope: &Envelope<'_>,
     ) -> Mark {
+        if let Some(name) = envelope.name()
+            && name.len() > post.names.into()
+        {
+            self.decline(post, envelope);
+            self.tables.strays = self.tables.strays.saturating_add(1);
+            return Mark::Dropped;
+        }
         let good = match *envelope {
             Envelope::Request(Request { id: 0, .. }) | Envelope::Error { id: 0, .. } => true,
             Envelope::Request(Request { id, .. }) => self.is_asked(post, config.requests, id),
@@ -217,7 +224,7 @@ impl<P> Dialogue<P> {
                 let mut reason = Reason::EMPTY;
                 // There is room.
                 let _ = write!(reason, "{limit} requests wait to be answered");
-                self.excuse(post, id, code::TOO_MANY, reason.as_str());
+                self.excuse(post, &Envelope::Error { id, code: code::TOO_MANY, reason: reason.as_str() });
                 false
             }
             Err(Unwelcome::Twice) => false,
@@ -230,21 +237,40 @@ impl<P> Dialogue<P> {
         close(post, closed)
     }
 
+    /// It names something by a longer name than this end takes. Who waits for an answer is told; a socket that were closed for it would
+    /// not help, for it would come again on the next one.
+    fn decline<S: Slots<P>>(&self, post: &mut Post<'_, P, S>, envelope: &Envelope<'_>) {
+        let (mut reason, code) = (Reason::EMPTY, code::NAME_TOO_LONG);
+        // There is room.
+        let _ = write!(reason, "a name has at most {} bytes here", post.names);
+        let reason = reason.as_str();
+        match *envelope {
+            Envelope::Request(Request { id: id @ 1.., .. }) => {
+                self.excuse(post, &Envelope::Error { id, code, reason });
+            }
+            Envelope::Publish { id: id @ 1.., .. }
+            | Envelope::Subscribe { id, .. }
+            | Envelope::Unsubscribe { id, .. } => {
+                self.excuse(post, &Envelope::Confirmation { id, code, number: 0, reason });
+            }
+            _ => {}
+        }
+    }
+
     /// Answers for the application. If there is no room, the other end's own time-out has to do.
-    fn excuse<S: Slots<P>>(&self, post: &mut Post<'_, P, S>, id: u32, code: u32, reason: &str) {
-        let envelope = Envelope::Error { id, code, reason };
+    fn excuse<S: Slots<P>>(&self, post: &mut Post<'_, P, S>, answer: &Envelope<'_>) {
         #[cfg(feature = "alloc")]
         if let Speech::Json { .. } = post.speech {
-            if let Ok(text) = super::json::text(&envelope, post.stamp(), &self.tables.foreign) {
+            if let Ok(text) = super::json::text(answer, post.stamp(), &self.tables.foreign) {
                 let payload = (self.from)(text.as_bytes());
-                let _ = post.post_quietly(tag::own(tag::ERROR), payload, text.len());
+                let _ = post.post_quietly(tag::own(answer.tag()), payload, text.len());
             }
             return;
         }
         let mut body = [0; HEAD_MAX];
-        if let Ok(len) = envelope.encode_body(&mut body) {
+        if let Ok(len) = answer.encode_body(&mut body) {
             let payload = (self.from)(body.get(..len).unwrap_or_default());
-            let _ = post.post_quietly(tag::own(tag::ERROR), payload, len);
+            let _ = post.post_quietly(tag::own(answer.tag()), payload, len);
         }
     }
 
@@ -303,7 +329,7 @@ impl<P> Dialogue<P> {
             channels.expire(post.now, config.requests.timeout);
         }
         while let Some(id) = self.tables.incoming.as_mut().and_then(|incoming| incoming.expire(post.now)) {
-            self.excuse(post, id, code::NO_ANSWER, "no answer in time");
+            self.excuse(post, &Envelope::Error { id, code: code::NO_ANSWER, reason: "no answer in time" });
             #[cfg(feature = "alloc")]
             self.tables.foreign.forget(id);
         }

@@ -34,7 +34,7 @@ fn speech(config: &Config, core: &Core) -> Speech {
     }
 }
 
-/// How long a name may be: the other end is taken to have the same limit.
+/// How long a name may be, in both directions. An other end that takes less says so when it is asked.
 const fn names(config: &Config) -> u8 {
     match &config.wire {
         Wire::Raw(_) => 0,

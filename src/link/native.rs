@@ -99,6 +99,12 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.impatience = 0;
             if let Phase::Open(socket) = &mut self.core.phase {
                 socket.overdue = 0;
+                // An acknowledgement may wait at the other end, so it is no round trip: but a late one asks for one.
+                if let (Some(took), Some(latency)) = (news.round_trip, self.core.quality.latency())
+                    && took > latency.saturating_add(self.config.delivery.ack_delay).saturating_mul(2)
+                {
+                    socket.heartbeat.measure();
+                }
             }
         }
         if matches!(&self.core.phase, Phase::Open(socket) if socket.epoch == epoch) {

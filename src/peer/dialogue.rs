@@ -277,10 +277,10 @@ mod said {
                     let words = words.get(..words.len().min(native::Limit::REASON)).unwrap_or_default();
                     let code = match reason {
                         RefusedReason::TooMany { .. } => code::TOO_MANY,
-                        RefusedReason::NameTooLong { .. }
-                        | RefusedReason::NameEmpty
-                        | RefusedReason::System
-                        | RefusedReason::Twice(_) => code::UNHANDLED,
+                        RefusedReason::NameTooLong { .. } => code::NAME_TOO_LONG,
+                        RefusedReason::NameEmpty | RefusedReason::System | RefusedReason::Twice(_) => {
+                            code::UNHANDLED
+                        }
                     };
                     self.refuse(now, id, code, words, displaced)
                 }

@@ -65,6 +65,8 @@ pub mod code {
     pub const UNHANDLED: u32 = 4110;
     /// Who handles it did not answer in time.
     pub const NO_ANSWER: u32 = 4111;
+    /// What is asked for, or the channel, has a longer name than is taken there; the reason says how long it may be.
+    pub const NAME_TOO_LONG: u32 = 4112;
 }
 
 /// Names a request; its number goes over the wire and comes back in the answer. Not zero, which is an event, and at most

@@ -17,6 +17,8 @@ pub(crate) struct Attachment {
     ack_at: Option<Instant>,
     /// Since when one of the other end is awaited.
     awaited_since: Option<Instant>,
+    /// The number of a message that left, and when: its acknowledgement tells how slow the path is.
+    timed: Option<(u64, Instant)>,
 }
 
 /// An attachment in fewer bytes.
@@ -47,6 +49,7 @@ impl Attachment {
             ack_after: config.ack_after(announced.window, announced.window_bytes),
             ack_at: None,
             awaited_since: None,
+            timed: None,
         }
     }
 
@@ -57,6 +60,7 @@ impl Attachment {
             ack_after: small.ack_after.into(),
             ack_at: small.ack_at,
             awaited_since: None,
+            timed: None,
         }
     }
 
@@ -97,11 +101,21 @@ impl Attachment {
         self.ack_at = None;
     }
 
-    /// Something left that the other end is to acknowledge.
-    pub(crate) fn handed_over(&mut self, now: Instant) {
+    /// A message left that the other end is to acknowledge, the one of this number.
+    pub(crate) fn handed_over(&mut self, now: Instant, number: u64) {
+        if self.timed.is_none() {
+            self.timed = Some((number, now));
+        }
         if self.awaited_since.is_none() {
             self.awaited_since = Some(now);
         }
+    }
+
+    /// The messages up to this number have arrived. How long the one that was timed took to be acknowledged, if it is among them: a
+    /// round trip, and the other end's delay.
+    pub(crate) fn arrived(&mut self, now: Instant, number: u64) -> Option<Duration> {
+        let (_, left) = self.timed.take_if(|(timed, _)| *timed <= number)?;
+        Some(now - left)
     }
 
     /// An acknowledgement came; whether another is awaited.

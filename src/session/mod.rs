@@ -218,7 +218,7 @@ impl Session {
             return None;
         }
         let sending = self.outbox.hand_over(arena)?;
-        attachment.handed_over(cx.now);
+        attachment.handed_over(cx.now, self.counts.handed_over());
         frame.put_head(tag_of(&sending), sending.len);
         *frame = frame.with_payload(sending.payload.as_ref());
         Some(sending.len)

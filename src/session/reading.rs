@@ -1,6 +1,8 @@
 //! What comes in: one pass over a frame for what it does to the session. What it has for the application is read a second
 //! time, when it is asked for.
 
+use core::time::Duration;
+
 use super::{Attachment, Context, Deliveries, Mark, Marks, Session};
 use crate::delivery::Arrival;
 use crate::outbox::{Arena, Slots};
@@ -53,6 +55,8 @@ pub(crate) struct News {
     pub(crate) repeats: u32,
     /// Own messages were acknowledged.
     pub(crate) acknowledged: bool,
+    /// How long a message took to be acknowledged.
+    pub(crate) round_trip: Option<Duration>,
 }
 
 impl<'f, 'l> Reading<'f, 'l> {
@@ -121,6 +125,7 @@ impl<'f, 'l> Reading<'f, 'l> {
                         self.news.acknowledged = true;
                         session.outbox.acknowledge(arena, arrived);
                         attachment.answered(cx.now, session.counts.unanswered() > 0);
+                        self.news.round_trip = attachment.arrived(cx.now, received);
                     }
                     None
                 }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::connection::Connection;
+use super::said::Said;
 use super::server::Server;
 use super::stream::Packet;
 use super::world::{Happening, Path, Sim};
@@ -26,6 +27,8 @@ impl<S: Server> Sim<S> {
         for delivery in self.link.handle(self.now, input) {
             if let Delivery::Message { data, .. } = delivery {
                 self.note(Happening::Delivered(data.to_vec()));
+            } else if let Some(said) = Said::of(&delivery, &self.link) {
+                self.note(Happening::Said(said));
             }
         }
         self.drain();

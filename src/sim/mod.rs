@@ -28,10 +28,12 @@
 mod adapter;
 mod connection;
 mod disk;
+mod said;
 mod server;
 mod stream;
 mod world;
 
+pub use said::Said;
 pub use server::{Out, Reception, Recorder, Server};
 pub use world::{Change, Entry, Happening, Path, Sim};
 

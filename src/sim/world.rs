@@ -6,6 +6,7 @@ use core::time::Duration;
 use super::ConnectionId;
 use super::connection::Connection;
 use super::disk::Disk;
+use super::said::Said;
 use super::server::{Out, Server};
 use super::stream::Packet;
 use crate::error::ConfigError;
@@ -85,6 +86,8 @@ pub enum Happening {
     Action(Action),
     /// The link delivered this to its user.
     Delivered(Vec<u8>),
+    /// The link told its user this, in a dialogue.
+    Said(Said),
     /// The link accepted this message.
     Accepted(MessageId),
     /// The user took it back.
@@ -163,6 +166,13 @@ impl<S: Server> Sim<S> {
         let mut out = Out::default();
         let done = act(&mut self.server, self.now, &mut out);
         self.send_out(out);
+        done
+    }
+
+    /// The link's user does something with it.
+    pub fn with_link<T>(&mut self, act: impl FnOnce(&mut Link<Vec<u8>>, Instant) -> T) -> T {
+        let done = act(&mut self.link, self.now);
+        self.drain();
         done
     }
 

@@ -7,9 +7,10 @@ use super::event::{Event, Part, Text};
 use super::frame::{CONTROL_MAX, FIN, MASKED, Opcode, RESERVED, RSV1, Role};
 use super::limits::Limits;
 use super::mask::Mask;
-use super::utf8::{self, Utf8};
+use super::utf8::Utf8;
 use super::violation::{Error, Violation};
 use crate::outbox::Kind;
+use crate::utf8;
 
 /// Reads what a peer sends after the opening handshake, and refuses what RFC 6455 says must be refused.
 ///

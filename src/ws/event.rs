@@ -3,8 +3,8 @@
 use core::fmt;
 
 use super::code::Close;
-use super::utf8;
 use crate::outbox::Kind;
+use crate::utf8;
 
 /// Something that a peer said, lent from the buffer that it was decoded in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

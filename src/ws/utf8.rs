@@ -1,5 +1,7 @@
 //! Whether a text is UTF-8, told as early as can be, in pieces that may cut a character anywhere.
 
+use crate::utf8::{text, valid_up_to};
+
 /// A validator of one text that comes in pieces.
 ///
 /// Positions are counted as the caller likes; the validator only repeats them.
@@ -87,25 +89,6 @@ impl Utf8 {
     /// Where the unfinished character begins.
     pub const fn finish(&self) -> Result<(), u64> {
         if self.length == 0 { Ok(()) } else { Err(self.at) }
-    }
-}
-
-/// These bytes as text, if they are.
-#[inline]
-pub(super) fn text(bytes: &[u8]) -> Option<&str> {
-    #[cfg(feature = "std")]
-    if bytes.len() >= 64 {
-        return simdutf8::basic::from_utf8(bytes).ok();
-    }
-    core::str::from_utf8(bytes).ok()
-}
-
-/// Where what is not text begins, or where the text ends.
-#[cold]
-pub(super) fn valid_up_to(bytes: &[u8]) -> usize {
-    match core::str::from_utf8(bytes) {
-        Ok(text) => text.len(),
-        Err(error) => error.valid_up_to(),
     }
 }
 

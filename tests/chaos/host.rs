@@ -4,14 +4,17 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use everlink::acceptor::{Principal, Secret, SessionId};
+use everlink::dialogue::{Ask, Content};
 use everlink::link::{Close, Epoch, Event};
 use everlink::outbox::{Kind, Message, MessageId, Outcome};
 use everlink::peer::Action;
 use everlink::peer::{
     Config, Connection, ConnectionAction, ConnectionNext, Delivery, Heard, Input, Next, Sessions, Told,
 };
+use everlink::requests::{Ended, RequestId};
 use everlink::sim::{ConnectionId, Out, Server};
 use everlink::time::Instant;
+use everlink::wire::native::{Channel, Request};
 
 use super::ledger::Owner;
 
@@ -24,6 +27,12 @@ pub enum Seen {
     NotAccepted(Owner, MessageId),
     NotSettled(Owner, MessageId),
     NotGot(Vec<u8>),
+    /// The client asked for it, and it was done.
+    Asked(Vec<u8>),
+    /// What was asked of the client of this session is answered, or refused.
+    Answered(u64, u32, Result<(), u32>),
+    /// Or it ended otherwise.
+    Ended(u64, Ended),
 }
 
 /// What a session's application saw and did since it began: what is after the last stored state is undone by a kill.
@@ -94,7 +103,12 @@ impl Host {
     }
 
     fn sessions(config: &Config) -> Sessions<Vec<u8>> {
-        Sessions::new(config.clone(), 7, config.outbox.messages.saturating_mul(4)).unwrap()
+        let mut sessions =
+            Sessions::new(config.clone(), 7, config.outbox.messages.saturating_mul(4)).unwrap();
+        if !config.delivery.durable {
+            sessions.open_dialogues();
+        }
+        sessions
     }
 
     fn secret(&mut self) -> Secret {
@@ -149,19 +163,78 @@ impl Host {
         cancelled
     }
 
+    /// Asks something of the client, if it is known. Gives the session's number and the request's.
+    pub fn ask(&mut self, now: Instant, ask: &Ask<'_>, out: &mut Out) -> Option<(u64, RequestId)> {
+        let id = self.current?;
+        let (owner, mut gone) = (self.owner(id), Vec::new());
+        let asked = self.sessions.peer(id)?.request(now, ask, |settlement, _| gone.push(settlement));
+        self.displaced(id, owner, gone);
+        self.drain(now, out);
+        Some((id.number(), asked.ok()?))
+    }
+
+    /// For all that have subscribed.
+    pub fn publish(&mut self, now: Instant, channel: &str, content: Content<'_>, out: &mut Out) {
+        let mut gone = Vec::new();
+        let displaced = |id, settlement, _| gone.push((id, settlement));
+        // Nobody may be there.
+        let _ = self.sessions.broadcast(now, channel, content, displaced, |_| ());
+        for (id, settlement) in gone {
+            self.displaced(id, self.owner(id), vec![settlement]);
+        }
+        self.drain(now, out);
+    }
+
+    fn displaced(&mut self, id: SessionId, owner: Owner, gone: Vec<everlink::outbox::Settlement>) {
+        for settlement in gone {
+            self.done(id, Done::Settled(settlement.id));
+            self.seen.push(Seen::Settled(owner, settlement.id, settlement.outcome));
+        }
+    }
+
+    /// The application does at once what it is asked.
+    fn spoken(&mut self, now: Instant, id: SessionId, delivery: &Delivery<'_>) {
+        let (owner, mut gone) = (self.owner(id), Vec::new());
+        let Some(mut peer) = self.sessions.peer(id) else { return };
+        let displaced = |settlement, _| gone.push(settlement);
+        // Where there is no room for the answer, the client's own time-out has to do.
+        match *delivery {
+            Delivery::Request(Request { id, data, .. }) => {
+                self.seen.push(Seen::Asked(data.to_vec()));
+                let _ = peer.respond(now, id, Content::Text("done"), displaced);
+            }
+            Delivery::Subscribe { id, channel } => {
+                let _ = peer.accept(now, id, channel, displaced);
+            }
+            Delivery::Unsubscribe { id, channel: Channel::Name(name) } => {
+                let _ = peer.leave(now, id, name, displaced);
+            }
+            Delivery::Response { id: request, .. } => {
+                self.seen.push(Seen::Answered(id.number(), request, Ok(())));
+            }
+            Delivery::Error { id: request, code, .. } => {
+                self.seen.push(Seen::Answered(id.number(), request, Err(code)));
+            }
+            _ => {}
+        }
+        self.displaced(id, owner, gone);
+    }
+
     fn hear(&mut self, now: Instant, number: ConnectionId, event: Event<'_>) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         match connection.handle(&mut self.sessions, now, event) {
             Heard::Question(_) => self.admit(now, number),
             Heard::Deliveries(deliveries) => {
-                let got: Vec<_> = deliveries
-                    .filter_map(|delivery| match delivery {
-                        Delivery::Message { data, .. } => Some(data.to_vec()),
-                        _ => None,
-                    })
-                    .collect();
+                let deliveries: Vec<_> = deliveries.collect();
                 let session = self.connections.get(&number).and_then(Connection::session);
-                for data in got {
+                for delivery in deliveries {
+                    let Delivery::Message { data, .. } = delivery else {
+                        if let Some(session) = session {
+                            self.spoken(now, session, &delivery);
+                        }
+                        continue;
+                    };
+                    let data = data.to_vec();
                     if let Some(session) = session {
                         self.done(session, Done::Got(data.clone()));
                     }
@@ -211,7 +284,7 @@ impl Host {
                 self.done(id, Done::Settled(settlement.id));
                 self.seen.push(Seen::Settled(self.owner(id), settlement.id, settlement.outcome));
             }
-            Told::Request(..) => {}
+            Told::Request(id, ended) => self.seen.push(Seen::Ended(id.number(), ended)),
             Told::Ended(id) => {
                 self.kept.remove(&id);
                 self.ended += 1;

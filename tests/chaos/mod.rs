@@ -15,3 +15,4 @@ pub mod host;
 pub mod ledger;
 pub mod program;
 pub mod run;
+pub mod talk;

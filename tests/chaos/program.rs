@@ -11,6 +11,8 @@ use everlink::rng::Rng;
 use everlink::wire::Wire;
 use everlink::wire::native::Limits;
 
+use super::talk::CHANNELS;
+
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +64,14 @@ pub enum Step {
     },
     /// One that was accepted last.
     Cancel(End),
+    /// Something is asked of the other end; of the server, perhaps again if the session is lost.
+    Ask {
+        end: End,
+        again: bool,
+    },
+    Subscribe(usize),
+    Unsubscribe(usize),
+    Publish(usize),
     /// Nothing passes for so long, and nothing says so.
     Hole(u64),
     Cut,
@@ -142,7 +152,11 @@ impl Program {
             slow: if forgets && dice.one_in(3) { Slow::Close } else { Slow::Drop },
         };
         let length = 20 + dice.up_to(140);
-        let steps = (0..length).map(|_| step(&mut dice, memory)).collect();
+        let mut steps: Vec<Step> = (0..length).map(|_| step(&mut dice, memory)).collect();
+        if memory != Memory::Durable && dice.one_in(2) {
+            let silent = core::mem::take(&mut steps);
+            steps.extend(silent.into_iter().flat_map(|step| [Some(step), talk(&mut dice)]).flatten());
+        }
         Program { seed, setup, steps }
     }
 
@@ -180,6 +194,19 @@ fn bounds(setup: &Setup, delivery: &mut everlink::delivery::Config, outbox: &mut
     outbox.bytes = setup.bytes;
     outbox.message_bytes = setup.bytes;
     outbox.policy = setup.policy;
+}
+
+/// A dialogue, beside what else happens. (No state has one, so there is none in durable mode.)
+fn talk(dice: &mut Dice) -> Option<Step> {
+    let which = dice.up_to(CHANNELS.len() as u64 - 1) as usize;
+    Some(match dice.up_to(19) {
+        0..=4 => Step::Ask { end: End::Client, again: dice.one_in(2) },
+        5..=6 => Step::Ask { end: End::Server, again: false },
+        7..=8 => Step::Subscribe(which),
+        9 => Step::Unsubscribe(which),
+        10..=12 => Step::Publish(which),
+        _ => return None,
+    })
 }
 
 fn step(dice: &mut Dice, memory: Memory) -> Step {

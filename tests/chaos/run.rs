@@ -5,13 +5,14 @@ use core::time::Duration;
 
 use everlink::delivery::InDoubt;
 use everlink::link::{Action, Input, Status};
-use everlink::outbox::{Key, Message, Outcome, Priority};
+use everlink::outbox::{Key, Message, Outcome, Priority, Settlement};
 use everlink::sim::{Change, Happening, Sim};
 use everlink::time::Instant;
 
 use super::host::{Host, Seen};
 use super::ledger::{Broken, Ledger, Owner};
 use super::program::{End, Memory, Program, Step};
+use super::talk::{CHANNELS, How, Talk};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 
@@ -34,6 +35,8 @@ pub struct Totals {
     /// Of the client's process, and of the server's.
     pub restarts: u64,
     pub virtual_seconds: u64,
+    /// Asked by either end.
+    pub requests: u64,
 }
 
 impl AddAssign for Totals {
@@ -50,6 +53,7 @@ impl AddAssign for Totals {
         self.sessions += other.sessions;
         self.restarts += other.restarts;
         self.virtual_seconds += other.virtual_seconds;
+        self.requests += other.requests;
     }
 }
 
@@ -78,6 +82,9 @@ struct World {
     stopped: u64,
     refused: u64,
     restarts: u64,
+    talk: Talk,
+    /// The client's process was killed, and another one has begun: it does not talk yet.
+    mute: bool,
 }
 
 /// Plays it to its end.
@@ -174,6 +181,8 @@ impl World {
             stopped: 0,
             refused: 0,
             restarts: 0,
+            talk: Talk::default(),
+            mute: program.setup.memory != Memory::Durable,
         })
     }
 
@@ -194,6 +203,18 @@ impl World {
                 }
             }
             Step::Cancel(end) => self.cancel(end)?,
+            Step::Ask { end: End::Client, .. } | Step::Subscribe(_) | Step::Unsubscribe(_)
+                if self.sim.is_suspended() => {}
+            Step::Ask { end: End::Server, .. } | Step::Publish(_) if self.server_back > now => {}
+            Step::Ask { end: End::Client, again } => {
+                let mut displaced = Vec::new();
+                self.talk.ask(&mut self.sim, again, |gone| displaced.push(gone));
+                self.displaced(&displaced)?;
+            }
+            Step::Ask { end: End::Server, .. } => self.talk.ask_client(&mut self.sim),
+            Step::Subscribe(which) => self.talk.subscribe(&mut self.sim, which),
+            Step::Unsubscribe(which) => self.talk.unsubscribe(&mut self.sim, which)?,
+            Step::Publish(which) => self.talk.publish(&mut self.sim, which),
             Step::Hole(millis) => self.between(millis, Change::PathDown, Change::PathUp),
             Step::Cut => self.change(Change::Cut),
             Step::NewAddress => self.change(Change::NewAddress),
@@ -313,7 +334,12 @@ impl World {
             match what {
                 Seen::Got(data) => self.up.got(number_of(data)?)?,
                 Seen::NotGot(data) => self.up.undo_got(number_of(data)?),
-                Seen::Settled(..) | Seen::NotSettled(..) | Seen::NotAccepted(..) => {}
+                Seen::Asked(what) => self.talk.done(what),
+                Seen::Settled(..)
+                | Seen::NotSettled(..)
+                | Seen::NotAccepted(..)
+                | Seen::Answered(..)
+                | Seen::Ended(..) => {}
             }
         }
         self.look_at_client()?;
@@ -322,10 +348,19 @@ impl World {
                 Seen::Settled(owner, id, outcome) => drop(self.down.settled(owner, id, outcome)?),
                 Seen::NotSettled(owner, id) => self.down.undo_settled(self.down.number_of(owner, id)?),
                 Seen::NotAccepted(owner, id) => self.down.undo_accepted(self.down.number_of(owner, id)?)?,
-                Seen::Got(_) | Seen::NotGot(_) => {}
+                Seen::Answered(session, id, Ok(())) => self.talk.ended(session, id, How::Answered)?,
+                Seen::Answered(session, id, Err(code)) => self.talk.ended(session, id, How::Refused(code))?,
+                Seen::Ended(session, ended) => {
+                    self.talk.ended(session, ended.id.get(), How::None(ended.end))?;
+                }
+                Seen::Got(_) | Seen::NotGot(_) | Seen::Asked(_) => {}
             }
         }
+        if !lost.is_empty() {
+            self.talk.forget_server();
+        }
         lost.into_iter().for_each(|owner| self.down.forget(owner));
+        self.talk.looked(self.up.doubts || self.down.doubts || self.client > 0, self.resends)?;
         self.up.looked()?;
         self.down.looked()
     }
@@ -363,13 +398,35 @@ impl World {
                     self.storing = self.stored;
                 }
                 Happening::Killed => {
+                    self.talk.forget_client();
+                    self.mute = true;
                     self.up.forget(self.client);
                     self.client += 1;
                 }
+                Happening::Action(Action::Ended(ended)) => {
+                    self.talk.ended(0, ended.id.get(), How::None(ended.end))?;
+                }
+                Happening::Said(said) => self.talk.heard(said)?,
                 Happening::Action(_) => {}
             }
         }
         self.sim.clear_log();
+        if !self.sim.is_suspended() {
+            if core::mem::take(&mut self.mute) {
+                self.sim.with_link(|link, _| link.open_dialogue());
+            }
+            let displaced = self.talk.answer(&mut self.sim);
+            self.displaced(&displaced)?;
+        }
+        Ok(())
+    }
+
+    /// The client's user was told at once.
+    fn displaced(&mut self, gone: &[Settlement]) -> Broken {
+        for end in gone {
+            let number = self.up.settled(self.client, end.id, end.outcome)?;
+            self.journal.push(Done::Settled(number));
+        }
         Ok(())
     }
 
@@ -386,6 +443,14 @@ impl World {
             return Err(format!("the link is {:?}", self.sim.link().state()));
         }
         self.up.close()?;
+        self.talk.close()?;
+        self.talk.begin_last();
+        for which in 0..CHANNELS.len() {
+            // One after the other, for there may be room for one only.
+            self.talk.publish(&mut self.sim, which);
+            self.pass(5_000)?;
+        }
+        self.talk.all_came()?;
         let left = self.sim.server().len();
         if left != 1 {
             self.pass(program.setup.keep * 1_000 + 1_000)?;
@@ -412,6 +477,7 @@ impl World {
             sessions: host.opened,
             restarts: self.restarts,
             virtual_seconds: self.sim.now().micros() / 1_000_000,
+            requests: self.talk.len(),
         })
     }
 }

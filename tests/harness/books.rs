@@ -147,6 +147,7 @@ impl<L: Driven> Books<L> {
                 }
             }
             Step::Stored(well) => self.stored(*well),
+            Step::Unread(first) => self.handle(Input::Unread(*first)),
             Step::Credentials(some) => {
                 self.link.set_credentials(some.then(|| CREDENTIALS.to_vec()));
             }

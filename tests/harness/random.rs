@@ -220,6 +220,7 @@ pub fn native_histories(longest: usize) -> impl Strategy<Value = Vec<Step>> {
         2 => any::<bool>().prop_map(Step::Stored),
         1 => any::<bool>().prop_map(Step::Credentials),
         1 => Just(Step::Restart),
+        2 => proptest::option::of(0..8_u64).prop_map(Step::Unread),
     ];
     let step = prop_oneof![
         16 => steps().prop_map(|step| vec![step]),

@@ -91,6 +91,8 @@ pub enum Step {
     Disk(bool),
     /// The disk answers to what was to be stored last: it is, or it could not be.
     Stored(bool),
+    /// The application has not taken the message of this number, nor what came behind it; or all was taken. Any number.
+    Unread(Option<u64>),
     /// The application gets other credentials, or none.
     Credentials(bool),
     /// The process ends in good order, and the next one goes on with its state.

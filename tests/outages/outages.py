@@ -7,13 +7,16 @@ No proxy can do this: in a black hole nobody gets a FIN, a RST or an ICMP error.
 that what comes back tells what arrived, how often and in which order. Needs root and iproute2; no part of `cargo test`.
 
     cargo build --release -p everlink-cli
-    tests/outages/outages.py target/release/everlink [--wire raw] [black-hole-5 black-hole-20 ...]
+    tests/outages/outages.py target/release/everlink [--wire raw] [--state] [black-hole-5 black-hole-20 ...]
+
+With --state both ends keep their state in files, so that a server that is killed goes on with its sessions.
 
 Noticed: from the beginning of the fault to the client's first word that something is wrong. Live: from its end to the first line
-that comes back. Exit code 1 where, on the native wire, a line is lost, doubled or out of order, or, unless the server was killed, in doubt.
+that comes back. Exit code 1 where, on the native wire, a line is lost, doubled or out of order, or in doubt; where the server was killed
+and had no file, some may be in doubt.
 """
 
-import fcntl, heapq, json, os, select, signal, struct, subprocess, sys, threading, time
+import fcntl, heapq, json, os, select, signal, struct, subprocess, sys, tempfile, threading, time
 
 CLIENT, SERVER, PORT = "10.77.1.2", "10.77.2.2", 9000
 MOVED = "10.77.1.3"  # the client after its change of address
@@ -76,12 +79,14 @@ class Network:
 
 
 class Run:
-    def __init__(self, program, wire):
+    def __init__(self, program, wire, state):
         self.program, self.network = program, Network()
+        self.files = tempfile.TemporaryDirectory() if state else None
         self.server = None
         self.serve()
         words = [program, "connect", f"ws://{SERVER}:{PORT}/", "--wire", wire, "--json", "--linger", "20s"]
         words += ["--backoff.attempts", "forever"]
+        words += self.state("client")
         pipe = subprocess.PIPE
         self.client = subprocess.Popen(inside("ela", *words), stdin=pipe, stdout=pipe, stderr=pipe, text=True, bufsize=1)
         self.events, self.echoes, self.sent, self.feeding = [], [], 0, True
@@ -89,8 +94,11 @@ class Run:
         for thread in self.threads:
             thread.start()
 
+    def state(self, end):
+        return ["--state", os.path.join(self.files.name, end)] if self.files else []
+
     def serve(self):
-        words = inside("elb", self.program, "serve", f"{SERVER}:{PORT}", "--json")
+        words = inside("elb", self.program, "serve", f"{SERVER}:{PORT}", "--json", *self.state("server"))
         self.server = subprocess.Popen(words, stderr=subprocess.DEVNULL)
 
     def kill(self):
@@ -119,6 +127,8 @@ class Run:
             thread.join()
         self.kill()
         self.network.close()
+        if self.files:
+            self.files.cleanup()
 
 
 def hole(seconds):
@@ -180,7 +190,7 @@ def judge(name, run, begun, healed, native):
     closes = sum(1 for e in run.events if e["event"] == "close" and at(e) >= begun) - 1  # the last is the client's own
     print(f"| {name} | {after(wrong, begun)} | {after([at for at, _ in run.echoes], healed)} | {run.sent} | {lost} | {twice} | {turned} "
           f"| {doubt} | {never} | {closes} |", flush=True)
-    killed = name in ("server-killed", "refused-10")
+    killed = name in ("server-killed", "refused-10") and not run.files
     return not native or summary and twice == 0 and turned == 0 and (killed or lost == 0 and doubt == 0)
 
 
@@ -190,13 +200,16 @@ def main():
     if "--wire" in arguments:
         wire = arguments.pop(arguments.index("--wire") + 1)
         arguments.remove("--wire")
+    state = "--state" in arguments
+    if state:
+        arguments.remove("--state")
     if not arguments or os.geteuid() != 0 or any(name not in SCENARIOS for name in arguments[1:]):
-        sys.exit(f"usage, as root: outages.py EVERLINK [--wire raw|native] [{' '.join(SCENARIOS)}]")
+        sys.exit(f"usage, as root: outages.py EVERLINK [--wire raw|native] [--state] [{' '.join(SCENARIOS)}]")
     program, good = os.path.abspath(arguments[0]), True
     print("| fault | noticed after | live after its end | lines | not echoed | twice | out of order | in doubt | never sent | sockets ended |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in arguments[1:] or SCENARIOS:
-        run = Run(program, wire)
+        run = Run(program, wire, state)
         try:
             time.sleep(5)
             begun = time.time()

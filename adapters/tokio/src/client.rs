@@ -158,7 +158,7 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     } = options;
     let seed = seed.unwrap_or_else(random);
     let clock = Clock::new();
-    let file = file.map(StateFile::new);
+    let file = file.map(StateFile::new).transpose().map_err(Error::Io)?;
     config.delivery.durable |= file.is_some();
     if config.delivery.durable && file.is_none() {
         return Err(Error::Stateless);

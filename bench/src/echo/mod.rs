@@ -7,7 +7,7 @@
 
 mod clients;
 mod load;
-mod runtime;
+pub mod runtime;
 mod servers;
 
 use std::net::SocketAddr;

@@ -128,7 +128,10 @@ impl<'a, 'l> Reader<'a, 'l> {
         let body = rest.bytes(Limit::Envelope)?;
         let item = match tag {
             tag::BINARY => Item::Envelope(Envelope::Message { kind: Kind::Binary, data: body }),
-            tag::TEXT => Item::Envelope(Envelope::Message { kind: Kind::Text, data: text(body)?.as_bytes() }),
+            tag::TEXT => {
+                payload(body)?;
+                Item::Envelope(Envelope::Message { kind: Kind::Text, data: body })
+            }
             _ => self.body(tag, body)?,
         };
         Ok((item, rest.rest))
@@ -270,6 +273,12 @@ fn text(bytes: &[u8]) -> Result<&str, Problem> {
     core::str::from_utf8(bytes).map_err(|_| Problem::Text)
 }
 
+/// A payload must be text. Most is ASCII, which is found out sooner than where the characters of another text end.
+#[inline]
+fn payload(bytes: &[u8]) -> Result<(), Problem> {
+    if bytes.is_ascii() || crate::utf8::text(bytes).is_some() { Ok(()) } else { Err(Problem::Text) }
+}
+
 /// The fields that are not read yet. What is left at the end belongs to a later version.
 struct Fields<'a, 'l> {
     rest: &'a [u8],
@@ -358,7 +367,7 @@ impl<'a> Fields<'a, '_> {
         let flags = self.number()?;
         let kind = if flags & 1 == 1 { Kind::Text } else { Kind::Binary };
         if kind == Kind::Text {
-            text(data)?;
+            payload(data)?;
         }
         Ok((kind, data, flags >> 1 & 3))
     }

@@ -17,7 +17,9 @@ use crate::error::ConfigError;
 pub struct Limits {
     /// Of one envelope, in bytes behind tag and length; 1 MiB and 1 KiB by default, at least 1 KiB.
     pub envelope: u32,
-    /// Of the name of a channel, or of what a request asks for, in bytes; 128 by default, 1 to 255.
+    /// Of the name of a channel, or of what a request asks for, in bytes; 128 by default, 1 to 255. Who keeps a dialogue holds to
+    /// it, not the reader: a longer name is answered with [`NAME_TOO_LONG`](crate::requests::code::NAME_TOO_LONG). The
+    /// reader refuses what is longer than [`Limit::NAME`].
     pub name: u8,
     /// Of what the application authenticates with, in bytes; 8 KiB by default.
     pub credentials: u32,
@@ -42,7 +44,7 @@ impl Limits {
     pub(super) const fn of(&self, limit: Limit) -> usize {
         match limit {
             Limit::Envelope => self.envelope as usize,
-            Limit::Channel | Limit::Name => self.name as usize,
+            Limit::Channel | Limit::Name => Limit::NAME,
             Limit::Reason => Limit::REASON,
             Limit::Token => Token::MAX,
             Limit::Credentials => self.credentials as usize,
@@ -72,6 +74,9 @@ pub enum Limit {
 impl Limit {
     /// The longest reason, in bytes: as in a WebSocket close frame (RFC 6455, section 5.5.1).
     pub const REASON: usize = 123;
+
+    /// The longest name, in bytes.
+    pub const NAME: usize = 255;
 }
 
 impl fmt::Display for Limit {

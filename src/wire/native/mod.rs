@@ -344,6 +344,31 @@ impl<'a> Envelope<'a> {
         tag::counts(self.tag())
     }
 
+    /// The name of a channel or of what is asked for, where it has one.
+    pub(crate) const fn name(&self) -> Option<&'a str> {
+        match self {
+            Envelope::Request(Request { name, .. }) | Envelope::Subscribe { channel: name, .. } => Some(name),
+            Envelope::Broadcast { channel: Channel::Name(name), .. }
+            | Envelope::Publish { channel: Channel::Name(name), .. }
+            | Envelope::Unsubscribe { channel: Channel::Name(name), .. } => Some(name),
+            Envelope::Broadcast { channel: Channel::Number(_), .. }
+            | Envelope::Publish { channel: Channel::Number(_), .. }
+            | Envelope::Unsubscribe { channel: Channel::Number(_), .. }
+            | Envelope::Hello(_)
+            | Envelope::Welcome(_)
+            | Envelope::Ping { .. }
+            | Envelope::Pong { .. }
+            | Envelope::Ack { .. }
+            | Envelope::Goodbye(_)
+            | Envelope::Health(_)
+            | Envelope::Renewal { .. }
+            | Envelope::Message { .. }
+            | Envelope::Confirmation { .. }
+            | Envelope::Response { .. }
+            | Envelope::Error { .. } => None,
+        }
+    }
+
     /// The payload behind the fields; empty where there is none.
     #[must_use]
     pub const fn payload(&self) -> &'a [u8] {

@@ -18,7 +18,7 @@ use crc::{CRC_32_ISO_HDLC, Crc, Table};
 use everlink::acceptor::SessionId;
 
 use super::hub::Hub;
-use crate::state::{create, replace, sync_directory};
+use crate::state::{Lock, create, replace, sync_directory};
 
 const MAGIC: &[u8] = b"everlink sessions 1\n";
 /// Length and check sum, and the session's number.
@@ -46,6 +46,7 @@ pub(super) struct Journal {
 
 /// A file that was read, and is to be gone on with.
 pub(super) struct Opened {
+    lock: Lock,
     log: Log,
     /// The last state of each session, and how long ago the last of all was stored.
     pub(super) states: Vec<Vec<u8>>,
@@ -54,6 +55,7 @@ pub(super) struct Opened {
 
 /// Reads what is there; a file that is not there is empty.
 pub(super) fn open(path: PathBuf) -> io::Result<Opened> {
+    let lock = Lock::take(&path)?;
     let (bytes, away) = match fs::read(&path) {
         Ok(bytes) => {
             let stored = fs::metadata(&path)?.modified()?;
@@ -65,17 +67,18 @@ pub(super) fn open(path: PathBuf) -> io::Result<Opened> {
     };
     let states = read(&bytes)?;
     let log = Log::anew(path, &states)?;
-    Ok(Opened { log, states: states.into_iter().map(|(_, state)| state.to_vec()).collect(), away })
+    Ok(Opened { lock, log, states: states.into_iter().map(|(_, state)| state.to_vec()).collect(), away })
 }
 
 impl Opened {
     /// Goes on with the file, and tells the hub what is stored.
     pub(super) fn write(self, hub: Weak<Hub>) -> io::Result<Journal> {
         let (orders, received) = channel();
-        let mut log = self.log;
-        let thread = thread::Builder::new()
-            .name("everlink-state".to_owned())
-            .spawn(move || log.run(&received, &hub))?;
+        let Opened { lock, mut log, .. } = self;
+        let thread = thread::Builder::new().name("everlink-state".to_owned()).spawn(move || {
+            log.run(&received, &hub);
+            drop(lock);
+        })?;
         Ok(Journal { orders: Some(orders), thread: Some(thread) })
     }
 }

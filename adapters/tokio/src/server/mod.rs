@@ -88,7 +88,8 @@ pub struct Options {
     pub inbound: usize,
     /// A file that the sessions are kept in, which turns the durable mode on (`config.delivery.durable`): nothing leaves that a
     /// killed process would not know of when it comes back. If the file is there, its sessions go on, and each is given to the handler
-    /// again. It holds resume tokens and what is queued. No two servers may have the same.
+    /// again. It holds resume tokens and what is queued. A second one that is
+    /// given the same file is refused, as long as the first one has it: a file beside it, with `.lock` behind its name, is locked.
     ///
     /// A [stop](Server::stop) then ends no session: their clients come back to the next process.
     pub state: Option<PathBuf>,

@@ -1,8 +1,13 @@
-//! What the native wire costs: encoding and decoding a small message, and bytes on the wire.
+//! What the native wire costs: encoding and decoding a small message, bytes on the wire, messages over [loopback], and [replay].
+
+mod loopback;
+mod mqtt;
+mod replay;
 
 use std::hint::black_box;
 
 use everlink::outbox::Kind;
+use everlink::peer::Core;
 use everlink::wire::native::{Envelope, HEAD_MAX, Item, Limits, Reader};
 
 use crate::measure::{nanoseconds, print};
@@ -35,4 +40,8 @@ pub fn run() {
     }
     let ack = Envelope::Ack { received: 1000 };
     print("native_ack", ack.encoded_len() as f64, "bytes");
+    print("native_idle_peer", size_of::<Core>() as f64, "bytes");
+    print("native_detached_peer", size_of::<Core>() as f64, "bytes");
+    replay::run();
+    loopback::run();
 }

@@ -237,7 +237,8 @@ fn anyone_has_no_quota() {
 fn a_table_shows_no_secret() {
     let (table, id, token) = one();
     assert!(!table.is_empty());
-    assert_eq!((id.to_string(), format!("{token:?}")), ("0.1".into(), "Token(20 bytes)".into()));
+    assert!(id.to_string().starts_with("0."), "its seat, and which session of it");
+    assert_eq!(format!("{token:?}"), "Token(20 bytes)");
     for shown in
         [format!("{table:?}"), format!("{token:?}"), format!("{:?}", secret(1)), format!("{id:?} {id}")]
     {

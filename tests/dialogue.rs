@@ -119,9 +119,12 @@ fn a_name_or_a_message_is_as_long_as_its_limit_and_no_longer() {
     };
     assert_eq!(say("four", 1), Ok(()));
     assert_eq!(say("fives", 1), Err(Refused::NameTooLong { limit: 4 }));
-    // The name and its length stand before the data.
     let most = (1..=64).rev().find(|length| say("four", *length).is_ok()).unwrap();
-    assert_eq!((most, say("four", most + 1)), (64 - 5 - 1, Err(Refused::TooLarge)));
+    assert_eq!(
+        (most, say("four", most + 1)),
+        (64 - 8, Err(Refused::TooLarge)),
+        "8 bytes say what it is, and where to"
+    );
     pair.settle();
     assert_eq!(pair.broadcasts.iter().map(|(_, data)| data.len()).max(), Some(most));
 }

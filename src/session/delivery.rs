@@ -19,6 +19,8 @@ pub struct Deliveries<'f> {
     repeats: u32,
     /// Of envelopes: what the dialogue says of those that are its own.
     marks: Marks,
+    /// Of a frame of the JSON wire: what the dialogue says of it.
+    verdict: Verdict,
 }
 
 /// What the data is.
@@ -35,7 +37,9 @@ enum Form {
     /// The same, where a dialogue is kept.
     Marked,
     /// A frame of the JSON wire.
-    Json(Kind, Verdict),
+    JsonText,
+    /// A frame of the JSON wire.
+    JsonBinary,
 }
 
 /// What a dialogue says of an envelope.
@@ -213,8 +217,14 @@ static GOOD: Limits = Limits { envelope: u32::MAX, name: u8::MAX, credentials: u
 
 impl<'f> Deliveries<'f> {
     /// Nothing.
-    pub(crate) const NONE: Deliveries<'static> =
-        Deliveries { data: &[], form: Form::Empty, number: 0, repeats: 0, marks: Marks::NONE };
+    pub(crate) const NONE: Deliveries<'static> = Deliveries {
+        data: &[],
+        form: Form::Empty,
+        number: 0,
+        repeats: 0,
+        marks: Marks::NONE,
+        verdict: Verdict::Dropped,
+    };
 
     /// One message, as it came.
     #[inline]
@@ -228,7 +238,11 @@ impl<'f> Deliveries<'f> {
 
     /// What a frame of the JSON wire holds, of which the dialogue says this.
     pub(crate) const fn json(kind: Kind, data: &'f [u8], verdict: Verdict) -> Deliveries<'f> {
-        Deliveries { data, form: Form::Json(kind, verdict), ..Deliveries::NONE }
+        let form = match kind {
+            Kind::Text => Form::JsonText,
+            Kind::Binary => Form::JsonBinary,
+        };
+        Deliveries { data, form, verdict, ..Deliveries::NONE }
     }
 
     /// What these envelopes hold, without the first `repeats` that count; the session had `number` that count before.
@@ -243,7 +257,7 @@ impl<'f> Deliveries<'f> {
             Some(marks) => (Form::Marked, marks),
             None => (Form::Envelopes, Marks::NONE),
         };
-        Deliveries { data, form, number, repeats, marks }
+        Deliveries { data, form, number, repeats, marks, ..Deliveries::NONE }
     }
 
     /// The number of what was given last, if it is something that counts (a message does): from 1, over the whole session. Who was
@@ -264,10 +278,8 @@ impl<'f> Iterator for Deliveries<'f> {
             Form::Text => Some(self.only(Kind::Text)),
             Form::Binary => Some(self.only(Kind::Binary)),
             Form::Envelopes | Form::Marked => self.envelope(),
-            Form::Json(kind, verdict) => {
-                self.form = Form::Empty;
-                json::delivery(kind, self.data, verdict)
-            }
+            Form::JsonText => self.spoken(Kind::Text),
+            Form::JsonBinary => self.spoken(Kind::Binary),
         }
     }
 }
@@ -279,6 +291,12 @@ impl<'f> Deliveries<'f> {
     const fn only(&mut self, kind: Kind) -> Delivery<'f> {
         self.form = Form::Empty;
         Delivery::Message { kind, data: self.data }
+    }
+
+    #[inline(never)]
+    fn spoken(&mut self, kind: Kind) -> Option<Delivery<'f>> {
+        self.form = Form::Empty;
+        json::delivery(kind, self.data, self.verdict)
     }
 
     #[inline(never)]

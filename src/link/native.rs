@@ -7,6 +7,7 @@ use super::state::Cause;
 use super::{Config, Core, Deliveries};
 use crate::delivery::InDoubt;
 use crate::outbox::{Arena, Kind, Slots};
+use crate::quality::Quality;
 use crate::session::{Attachment, Context, Reading, Role, Step};
 use crate::time::Instant;
 use crate::wire::Wire;
@@ -99,9 +100,12 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.impatience = 0;
             if let Phase::Open(socket) = &mut self.core.phase {
                 socket.overdue = 0;
-                // An acknowledgement may wait at the other end, so it is no round trip: but a late one asks for one.
+                // An acknowledgement may wait at the other end, so it is no round trip. But one that comes much later than what was
+                // measured, or much sooner while that is bad, asks for a measurement: what becomes of a path is shown at once.
                 if let (Some(took), Some(latency)) = (news.round_trip, self.core.quality.latency())
-                    && took > latency.saturating_add(self.config.delivery.ack_delay).saturating_mul(2)
+                    && (took > latency.saturating_add(self.config.delivery.ack_delay).saturating_mul(2)
+                        || self.core.quality.quality() >= Quality::Degraded
+                            && took.saturating_mul(2) < latency)
                 {
                     socket.heartbeat.measure();
                 }

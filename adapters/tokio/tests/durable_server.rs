@@ -133,6 +133,7 @@ async fn what_is_damaged_is_refused_and_a_torn_end_is_not() {
         std::fs::write(&file, &whole[..torn]).unwrap();
         let served = Served::new(options(&file)).await;
         assert!(served.server.peers().len() <= 1);
+        kill(served).await;
     }
     let mut damaged = whole.clone();
     damaged[50] ^= 1;

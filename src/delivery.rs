@@ -525,7 +525,7 @@ impl Counts {
 
     /// How many messages were handed over, ever: those that wait for a socket are not among them.
     pub(crate) const fn handed_over(&self) -> u64 {
-        self.sent - self.waiting as u64
+        self.sent.saturating_sub(self.waiting as u64)
     }
 
     /// How many messages were received.

@@ -161,7 +161,7 @@ fn broadcast<'a>(known: &Known<'a>) -> Result<Message<'a>, DecodeError> {
     }
     let Ok(system) = Known::read(data.value.as_str()) else { return Ok(plain) };
     let Some(kind) = value(system.kind).and_then(Raw::text) else { return Ok(plain) };
-    let inside = |error: DecodeError| DecodeError { at: data.at + error.at, ..error };
+    let inside = |error: DecodeError| DecodeError { at: data.at.saturating_add(error.at), ..error };
     let mut word = [0; 20];
     match kind.unescape(&mut word) {
         Some("subscription_confirm") => {

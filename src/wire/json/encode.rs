@@ -36,7 +36,7 @@ struct Cursor<'a> {
 
 impl Write for Cursor<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let end = self.at + text.len();
+        let end = self.at.saturating_add(text.len());
         self.out.get_mut(self.at..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.at = end;
         Ok(())
@@ -47,7 +47,7 @@ struct Count(usize);
 
 impl Write for Count {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        self.0 += text.len();
+        self.0 = self.0.saturating_add(text.len());
         Ok(())
     }
 }

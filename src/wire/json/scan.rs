@@ -38,14 +38,14 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn white(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
-            self.at += 1;
+            self.at = self.at.saturating_add(1);
         }
     }
 
     /// Takes this byte, if it comes next.
     pub(super) fn takes(&mut self, byte: u8) -> bool {
         let comes = self.peek() == Some(byte);
-        self.at += usize::from(comes);
+        self.at = self.at.saturating_add(usize::from(comes));
         comes
     }
 
@@ -75,14 +75,14 @@ impl<'a> Scanner<'a> {
             let at = self.at;
             match self.peek() {
                 Some(open @ (b'{' | b'[')) => {
-                    self.at += 1;
+                    self.at = self.at.saturating_add(1);
                     self.white();
                     let is_object = open == b'{';
                     if depth == DEPTH_MAX {
                         return Err(DecodeError { at, problem: Problem::Depth });
                     }
                     if !self.takes(if is_object { b'}' } else { b']' }) {
-                        (nest, depth) = (nest << 1 | u128::from(is_object), depth + 1);
+                        (nest, depth) = (nest << 1 | u128::from(is_object), depth.saturating_add(1));
                         if is_object {
                             self.key()?;
                         }
@@ -112,7 +112,7 @@ impl<'a> Scanner<'a> {
                     break;
                 }
                 self.must_take(if is_object { b'}' } else { b']' })?;
-                (nest, depth) = (nest >> 1, depth - 1);
+                (nest, depth) = (nest >> 1, depth.saturating_sub(1));
             }
         }
     }
@@ -134,16 +134,16 @@ impl<'a> Scanner<'a> {
             match self.peek() {
                 Some(b'"') => {
                     let text = self.since(start);
-                    self.at += 1;
+                    self.at = self.at.saturating_add(1);
                     return Ok(Text::scanned(text, escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;
-                    self.at += 1;
+                    self.at = self.at.saturating_add(1);
                     self.escape()?;
                 }
                 Some(0..0x20) | None => return Err(self.wrong()),
-                Some(_) => self.at += 1,
+                Some(_) => self.at = self.at.saturating_add(1),
             }
         }
     }
@@ -151,14 +151,16 @@ impl<'a> Scanner<'a> {
     /// What comes behind a backslash.
     fn escape(&mut self) -> Result<(), DecodeError> {
         match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
+                self.at = self.at.saturating_add(1)
+            }
             Some(b'u') => {
-                self.at += 1;
+                self.at = self.at.saturating_add(1);
                 for _ in 0..4 {
                     if !self.peek().is_some_and(|byte| byte.is_ascii_hexdigit()) {
                         return Err(self.wrong());
                     }
-                    self.at += 1;
+                    self.at = self.at.saturating_add(1);
                 }
             }
             Some(_) | None => return Err(self.wrong()),
@@ -184,7 +186,7 @@ impl<'a> Scanner<'a> {
     fn digits(&mut self) -> Result<(), DecodeError> {
         let start = self.at;
         while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
+            self.at = self.at.saturating_add(1);
         }
         if self.at == start { Err(self.wrong()) } else { Ok(()) }
     }

@@ -64,14 +64,41 @@ impl<'a> Raw<'a> {
     /// The string that it is, if it is one.
     #[must_use]
     pub fn text(self) -> Option<Text<'a>> {
-        let text = self.0.strip_prefix('"')?.strip_suffix('"')?;
-        Some(Text::scanned(text, text.contains('\\')))
+        let inside = self.0.as_bytes().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+        let text = core::str::from_utf8(inside).ok()?;
+        // Neither the same of texts, nor `contains`, in which the compiler does not always see that they cannot panic.
+        Some(Text::scanned(text, text.bytes().any(|byte| byte == b'\\')))
     }
 
     /// The number that it is, if it is a whole one that fits, written without fraction and exponent.
     #[must_use]
     pub fn integer(self) -> Option<u64> {
-        self.0.parse().ok()
+        digits(self.0)
+    }
+}
+
+/// The number that has these digits, and nothing else.
+fn digits(text: &str) -> Option<u64> {
+    let number = text.bytes().try_fold(0_u64, |number, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    });
+    number.filter(|_| !text.is_empty())
+}
+
+/// A character's bytes, and zeros (RFC 3629, section 3). `encode_utf8` would panic without room, and the compiler does not always see that
+/// there is room.
+const fn utf8(char: char) -> [u8; 4] {
+    const fn low(code: u32) -> u8 {
+        0x80 | (code & 0x3f) as u8
+    }
+    let code = char as u32;
+    let (a, b, c) = (low(code), low(code >> 6), low(code >> 12));
+    match char.len_utf8() {
+        1 => [code as u8, 0, 0, 0],
+        2 => [0xc0 | (code >> 6) as u8, a, 0, 0],
+        3 => [0xe0 | (code >> 12) as u8, b, a, 0],
+        _ => [0xf0 | (code >> 18) as u8, c, b, a],
     }
 }
 
@@ -150,11 +177,11 @@ impl<'a> Text<'a> {
         if !self.escaped {
             return Some(self.text);
         }
-        let mut end = 0;
+        let mut end = 0_usize;
         for char in self.chars() {
-            let place = buffer.get_mut(end..end + char.len_utf8())?;
-            char.encode_utf8(place);
-            end += char.len_utf8();
+            let place = buffer.get_mut(end..end.saturating_add(char.len_utf8()))?;
+            end = end.saturating_add(place.len());
+            place.iter_mut().zip(utf8(char)).for_each(|(place, byte)| *place = byte);
         }
         core::str::from_utf8(buffer.get(..end)?).ok()
     }
@@ -268,7 +295,7 @@ impl Chars<'_> {
                 let low = ahead.unit();
                 if (0xDC00..0xE000).contains(&low) {
                     *self = ahead;
-                    let code = 0x1_0000 + ((high - 0xD800) << 10 | (low - 0xDC00));
+                    let code = 0x1_0000_u32.saturating_add((high & 0x3FF) << 10 | low & 0x3FF);
                     return char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
                 }
             }
@@ -339,7 +366,7 @@ impl<'a> Id<'a> {
 /// A number as this crate writes it.
 fn canonical(text: &str) -> Option<u32> {
     let plain = text == "0" || (!text.starts_with(['0', '+']) && !text.is_empty());
-    text.parse().ok().filter(|_| plain)
+    digits(text).and_then(|number| u32::try_from(number).ok()).filter(|_| plain)
 }
 
 impl From<u32> for Id<'_> {

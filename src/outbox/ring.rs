@@ -22,7 +22,7 @@ impl Link {
     pub(super) const NONE: Link = Link { prev: NIL, next: NIL };
 }
 
-/// Which of the two links of a slot a ring runs through.
+/// Which link of a slot a ring runs through.
 pub(super) trait Thread {
     fn link<P>(slot: &Slot<P>) -> &Link;
     fn link_mut<P>(slot: &mut Slot<P>) -> &mut Link;

@@ -176,6 +176,7 @@ mod tests {
         file.store(20, Vec::new());
         assert_eq!(file.done().await, Input::StoreFailed(20));
     }
+
     #[tokio::test]
     async fn a_state_that_somebody_has_is_nobody_elses() {
         let directory = std::env::temp_dir().join(format!("everlink-lock-{}", std::process::id()));

@@ -37,6 +37,9 @@ impl World {
                 if session.counts.is_superseded_by(attempt) {
                     self.broken = Some("superseded by nobody");
                 }
+                if attempt <= self.sockets[socket].attempt {
+                    self.broken = Some("superseded by an older hello");
+                }
                 self.close(socket, UP);
             }
             _ => self.broken = Some("a frame that the client must not get"),

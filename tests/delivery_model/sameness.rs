@@ -6,7 +6,9 @@
 //! - **A socket on which nothing is left to be learnt**: the client has closed it, and the server, which has read nothing on it,
 //!   has nothing to read. All that can happen there is that the server closes it too, and that changes nothing else.
 //! - **What was stored, or is being stored, when no restart is left**: only a restart reads it. What a store permits is in
-//!   [`Durable`](everlink::delivery::Durable); that one is under way, which keeps the next from beginning, is remembered.
+//!   [`Durable`]; that one is under way, which keeps the next from beginning, is remembered.
+//! - **A server's session that no client can ever name**, if it is on no socket, has nothing in flight that would come to be in
+//!   doubt, and will not ask to be stored again: nothing changes it, and it changes nothing.
 //! - **Tokens**, but for which are equal and which is younger.
 //! - **Attempts**, but for which are equal and which is above which: they are compared, copied, and counted up by a client from
 //!   where it is, or from where a state is that it may be restored to. So from the lowest of these on the distances count, and
@@ -21,8 +23,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use everlink::delivery::Greeting;
+use everlink::delivery::{Durable, Greeting};
 
+use super::steps::VERSION;
 use super::world::{ClientSide, End, Frame, ServerSide, Session, Socket, World};
 use super::{DOWN, Trial, UP};
 
@@ -38,12 +41,45 @@ pub fn forget(trial: &Trial, world: &mut World) {
             *storing = Arc::default();
         }
     }
+    let named = named(world);
+    let sockets = &world.sockets;
+    world.ends[DOWN].sessions.retain(|session| {
+        let on_a_socket = || sockets.iter().any(|socket| socket.server.token() == Some(session.token));
+        !is_idle(session, named) || on_a_socket()
+    });
+    for store in [&mut world.stored[DOWN], &mut world.storing[DOWN]].into_iter().flatten() {
+        if store.sessions.iter().any(|session| is_idle(session, named)) {
+            Arc::make_mut(store).sessions.retain(|session| !is_idle(session, named));
+        }
+    }
+}
+
+/// Whether nothing can come of a server's session if it is on no socket.
+fn is_idle(session: &Session, named: u32) -> bool {
+    let Session { token, counts, durable } = session;
+    let wants = |mut durable: Durable| {
+        durable.stored(VERSION);
+        durable.wants(counts)
+    };
+    named & 1 << token == 0 && counts.in_flight() == 0 && !durable.clone().is_some_and(wants)
+}
+
+/// A bit for each token that a client has, or may come to have.
+fn named(world: &World) -> u32 {
+    let clients = [Some(&world.ends[UP]), world.stored[UP].as_deref(), world.storing[UP].as_deref()];
+    let clients = clients.into_iter().flatten().flat_map(|end| &end.sessions).map(|session| session.token);
+    let frames = world.sockets.iter().flat_map(|socket| socket.frames.iter().flatten());
+    let offered = world.sockets.iter().filter_map(|socket| match socket.server {
+        ServerSide::Offering(token) => Some(token),
+        ServerSide::Fresh | ServerSide::Attached(_) | ServerSide::Closed => None,
+    });
+    clients.chain(frames.filter_map(Frame::token)).chain(offered).fold(0, |named, token| named | 1 << token)
 }
 
 /// The same for worlds that are the same, and else for none of billions.
 pub fn key(world: &World) -> u64 {
-    let mut key = Key { world, named: 0, attempts: Vec::with_capacity(16), bytes: Vec::with_capacity(256) };
-    key.survey();
+    let named = named(world);
+    let mut key = Key { world, named, attempts: attempts(world, named), bytes: Vec::with_capacity(256) };
     key.write();
     hash(&key.bytes)
 }
@@ -54,11 +90,33 @@ fn hash(bytes: &[u8]) -> u64 {
     hasher.finish()
 }
 
+/// Those that are compared, in order, up to the lowest from which a client may count on.
+fn attempts(world: &World, named: u32) -> Vec<u32> {
+    let sessions = |end: usize| {
+        let ends = [Some(&world.ends[end]), world.stored[end].as_deref(), world.storing[end].as_deref()];
+        ends.into_iter().flatten().flat_map(|end| &end.sessions)
+    };
+    let lowest = sessions(UP).map(|session| session.counts.attempt()).min().unwrap_or_default();
+    let servers = sessions(DOWN).filter(|session| named & 1 << session.token != 0);
+    let mut attempts: Vec<u32> = servers.map(|session| session.counts.attempt()).collect();
+    for socket in &world.sockets {
+        attempts.extend((socket.client != ClientSide::Closed).then_some(socket.attempt));
+        attempts.extend(socket.frames.iter().flatten().filter_map(|frame| match frame {
+            Frame::Hello { greeting, .. } => Some(greeting.attempt),
+            Frame::Superseded(attempt) => Some(*attempt),
+            Frame::Welcome { .. } | Frame::Message(_) | Frame::Ack(_) | Frame::Refused => None,
+        }));
+    }
+    attempts.retain(|attempt| *attempt < lowest);
+    attempts.push(lowest);
+    attempts.sort_unstable();
+    attempts.dedup();
+    attempts
+}
+
 struct Key<'a> {
     world: &'a World,
-    /// A bit for each token that a client has, or may come to have.
     named: u32,
-    /// Those up to the lowest from which a client may count on, in order.
     attempts: Vec<u32>,
     bytes: Vec<u8>,
 }
@@ -105,46 +163,6 @@ const ATTEMPT: usize = 6;
 const SNAPSHOT: usize = 4;
 
 impl Key<'_> {
-    fn stores(&self, end: usize) -> impl Iterator<Item = &Session> {
-        let stores = [&self.world.stored[end], &self.world.storing[end]];
-        stores.into_iter().flatten().flat_map(|end| &end.sessions)
-    }
-
-    fn survey(&mut self) {
-        let mut attempts = core::mem::take(&mut self.attempts);
-        let mut named = 0;
-        let clients = self.world.ends[UP].sessions.iter().chain(self.stores(UP));
-        let mut lowest = u32::MAX;
-        for session in clients {
-            named |= 1 << session.token;
-            lowest = lowest.min(session.counts.attempt());
-        }
-        for socket in &self.world.sockets {
-            if let ServerSide::Offering(token) = socket.server {
-                named |= 1 << token;
-            }
-            for frame in socket.frames.iter().flatten() {
-                match *frame {
-                    Frame::Hello { token, greeting } => {
-                        named |= 1 << token;
-                        attempts.push(greeting.attempt);
-                    }
-                    Frame::Welcome { token, .. } => named |= 1 << token,
-                    Frame::Superseded(attempt) => attempts.push(attempt),
-                    Frame::Message(_) | Frame::Ack(_) | Frame::Refused => {}
-                }
-            }
-        }
-        let servers = self.world.ends[DOWN].sessions.iter().chain(self.stores(DOWN));
-        let servers = servers.filter(|session| named & 1 << session.token != 0);
-        attempts.extend(servers.map(|session| session.counts.attempt()));
-        attempts.retain(|attempt| *attempt < lowest);
-        attempts.push(lowest);
-        attempts.sort_unstable();
-        attempts.dedup();
-        (self.attempts, self.named) = (attempts, named);
-    }
-
     /// The name of an attempt: its rank, or behind that its distance from the lowest from which a client may count on.
     fn attempt(&self, attempt: u32) -> u8 {
         let rank = self.attempts.partition_point(|other| *other < attempt) as u32;
@@ -230,6 +248,8 @@ impl Key<'_> {
 
     fn socket(&mut self, socket: &Socket) {
         (socket.client, socket.server).hash(self);
+        let attempt = if socket.client == ClientSide::Closed { 0 } else { self.attempt(socket.attempt) };
+        attempt.hash(self);
         for frames in &socket.frames {
             frames.len().hash(self);
             for frame in frames {

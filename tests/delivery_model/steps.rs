@@ -31,7 +31,7 @@ impl Step {
 }
 
 /// One store at a time, so that one number is enough for all of them.
-const VERSION: u64 = 1;
+pub const VERSION: u64 = 1;
 
 pub const CONFIG: Config = Config {
     window: 2,
@@ -95,10 +95,10 @@ impl World {
         match step {
             Step::Open | Step::OpenCandidate => {
                 self.candidates += u8::from(step == Step::OpenCandidate);
-                self.ends[UP].sessions[0].counts.begin_attempt();
+                let attempt = self.ends[UP].sessions[0].counts.begin_attempt();
                 let frames = [Vec::new(), Vec::new()];
                 let (client, server) = (ClientSide::Opening, ServerSide::Fresh);
-                self.sockets.push(Socket { frames, client, server });
+                self.sockets.push(Socket { frames, client, server, attempt });
             }
             Step::Arrive(socket, direction) => {
                 let frame = self.sockets[socket].frames[direction].remove(0);

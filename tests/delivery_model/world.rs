@@ -17,7 +17,7 @@ pub enum Frame {
 }
 
 impl Frame {
-    fn token(&self) -> Option<u8> {
+    pub fn token(&self) -> Option<u8> {
         match *self {
             Frame::Hello { token, .. } | Frame::Welcome { token, .. } => Some(token),
             Frame::Message(_) | Frame::Ack(_) | Frame::Superseded(_) | Frame::Refused => None,
@@ -94,7 +94,7 @@ pub enum ServerSide {
 }
 
 impl ServerSide {
-    fn token(self) -> Option<u8> {
+    pub fn token(self) -> Option<u8> {
         match self {
             ServerSide::Offering(token) | ServerSide::Attached(token) => Some(token),
             ServerSide::Fresh | ServerSide::Closed => None,
@@ -107,6 +107,8 @@ pub struct Socket {
     pub frames: [Vec<Frame>; 2],
     pub client: ClientSide,
     pub server: ServerSide,
+    /// What its hello says.
+    pub attempt: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

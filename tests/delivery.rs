@@ -1,4 +1,4 @@
-//! Delivery, case by case, and against a naive sender and receiver that forget nothing. `delivery_model.rs` tries all that can
+//! Delivery, case by case, and against a naive sender and receiver that forget nothing. `delivery_model` tries all that can
 //! happen in the small.
 
 #![cfg(feature = "alloc")]

@@ -86,6 +86,17 @@ fn three_deaths_and_a_restart_with_or_without_state() {
 }
 
 #[test]
+fn two_restarts_with_or_without_state() {
+    check_both_directions(Trial { durable: DURABLE, deaths: 0, restarts: 2, ..THREE_UP });
+}
+
+#[test]
+fn two_restarts_and_a_second_socket_beside_a_good_one() {
+    let messages = [2, 0];
+    check(Trial { messages, durable: DURABLE, deaths: 0, restarts: 2, candidates: 1 });
+}
+
+#[test]
 fn only_one_end_is_durable() {
     for durable in ONE_DURABLE {
         check_both_directions(Trial { durable, deaths: 1, ..THREE_UP });
@@ -109,9 +120,21 @@ fn a_second_socket_beside_a_good_one() {
 }
 
 #[test]
+#[ignore = "most of a million states"]
+fn a_second_socket_beside_a_good_one_a_death_and_a_restart() {
+    check_both_directions(Trial { deaths: 1, candidates: 1, durable: DURABLE, ..THREE_UP });
+}
+
+#[test]
 fn both_ways() {
     check(Trial { restarts: 0, ..BOTH_WAYS });
     check(Trial { deaths: 1, ..BOTH_WAYS });
+}
+
+#[test]
+#[ignore = "millions of states"]
+fn both_ways_with_or_without_state() {
+    check(Trial { deaths: 2, durable: DURABLE, ..BOTH_WAYS });
 }
 
 /// Some small trials of each kind.

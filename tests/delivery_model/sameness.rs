@@ -13,7 +13,8 @@
 //! - **Attempts**, but for which are equal and which is above which: they are compared, copied, and counted up by a client from
 //!   where it is, or from where a state is that it may be restored to. So from the lowest of these on the distances count, and
 //!   below it only the order.
-//! - **The attempt of a session whose token no client can ever say**: no hello will be compared with it.
+//! - **The attempt of a session whose token no client can ever say**: no hello will be compared with it; and that of a socket which
+//!   the client has closed, where it reads nothing any more.
 //! - **The attempt in what is stored of a session**, but for whether it is the session's present one, for neither attempt
 //!   ever falls. **All** that is stored of a session that is over: it permits nothing.
 //! - **The order in which sockets were opened**: what needs an order goes by attempts and tokens.
@@ -176,8 +177,18 @@ impl Key<'_> {
     }
 
     fn write(&mut self) {
-        let World { ends, sockets, stored, storing, tokens: _, deaths: _, restarts, .. } = self.world;
-        let World { candidates, amnesia, broken, .. } = self.world;
+        let World {
+            ends,
+            sockets,
+            stored,
+            storing,
+            restarts,
+            candidates,
+            amnesia,
+            broken,
+            tokens: _,
+            deaths: _,
+        } = self.world;
         (restarts, candidates, amnesia, broken.is_some()).hash(self);
         for end in [UP, DOWN] {
             ends[end].app.hash(self);

@@ -125,6 +125,8 @@ impl Io {
                         next = inner.link.settled();
                     }
                 }
+                // The stream has done it, and nobody looks.
+                Next::Do(Action::Tell(link::Action::Flush { .. })) if !self.watched.is_observed() => {}
                 next => break next,
             }
         };
@@ -273,7 +275,9 @@ impl Io {
         }
         let changed = shared.changed.notified();
         tokio::pin!(changed);
+        let mut waits = 0;
         let happened = poll_fn(|cx| {
+            waits += 1;
             if let Poll::Ready(happened) = self.poll_carriers(cx) {
                 return Poll::Ready(happened);
             }
@@ -286,7 +290,9 @@ impl Io {
             }
         })
         .await;
-        let Some(slept) = self.slept.check() else { return Some(happened) };
+        // It cannot have slept before it has waited.
+        let slept = if waits > 1 { self.slept.check() } else { None };
+        let Some(slept) = slept else { return Some(happened) };
         self.happened.push_front(happened);
         self.happened.push_front(Happened::Link(wall_clock()));
         Some(Happened::Link(Input::Suspended(slept)))

@@ -34,6 +34,7 @@ mod client;
 mod clock;
 mod dialogue;
 mod driver;
+mod inbox;
 mod open;
 mod options;
 mod pipe;

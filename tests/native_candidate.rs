@@ -243,7 +243,8 @@ fn a_candidate_that_breaks_the_protocol_before_its_welcome_costs_the_old_socket_
     assert_eq!(script.status(), Status::Degraded, "the old one lives");
     script.sees("abandon close open", "5000 open 2 attempt 0\n 5110 abandon 2");
     script.event(1, Event::Frame { kind: Kind::Binary, data: &bytes(&[Envelope::Ack { received: 2 }]) });
-    assert_eq!(script.status(), Status::Connected);
+    script.settles(&[(2, Outcome::Acknowledged)]);
+    assert_eq!(script.opens(), [0, 5_000]);
 }
 
 #[test]

@@ -205,8 +205,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         match &mut self.core.phase {
             Phase::Stopped | Phase::Failed(_) | Phase::Waiting(_) => {
                 self.core.backoff.reset();
-                self.core.phase =
-                    Phase::Waiting(Waiting { told: true, ..Waiting::until(self.core.now, Cause::Offline) });
+                self.core.phase = Phase::Waiting(Waiting::until(self.core.now, Cause::Offline));
             }
             Phase::Opening(_) => {}
             Phase::Open(socket) => socket.linger = None,
@@ -266,9 +265,8 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
         let give_up = self.core.now + self.config.close_timeout;
         let native = self.is_native();
         let farewell = if native { Farewell::Due } else { Farewell::None };
-        let last = native && code == NORMAL;
         let epoch = socket.epoch;
-        self.set_other(Other::Closing(Closing { epoch, code, give_up, told: false, farewell, last }));
+        self.set_other(Other::Closing(Closing { epoch, code, give_up, told: false, farewell, last: native }));
     }
 
     // What the surroundings say.

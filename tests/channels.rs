@@ -503,3 +503,55 @@ fn what_is_to_be_given_again_does_not_outlive_its_session() {
     channels.lost(|_| ());
     assert_eq!(channels.next_deadline(), None);
 }
+
+#[test]
+fn a_channel_that_was_left_gives_its_slot_back_once_that_is_confirmed() {
+    let (mut channels, config) = table();
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
+        let id = joined(&mut channels, &config, name, 7);
+        assert!(channels.unsubscribe(id));
+        let (order, what) = give(&mut channels).unwrap();
+        assert_eq!(what, format!("unsubscribe {name}"));
+        assert_eq!(channels.confirmed(order, 0, 0), None);
+        assert_eq!(channels.iter().count(), 0);
+        assert_eq!(channels.of_name(name), None);
+    }
+    for name in ["a", "b", "c", "d"] {
+        channels.subscribe(&config, name).unwrap();
+    }
+    let full = RefusedReason::TooMany { limit: 4 };
+    assert_eq!(channels.subscribe(&config, "e").unwrap_err().reason, full);
+}
+
+#[test]
+fn a_server_s_slots_grow_when_they_are_full_and_no_further_than_they_may() {
+    let config = Config { subscriptions: 10, name_bytes: 8 };
+    let mut joined = Joined::new(Box::<[u32]>::default());
+    let room = |joined: &Joined<Box<[u32]>>| {
+        let mut joined = joined.clone();
+        let numbers = (100..).map_while(NonZeroU32::new);
+        numbers.take_while(|number| joined.join(&config, *number).is_ok()).take(20).count()
+    };
+    let mut rooms = Vec::new();
+    for number in 1..=10 {
+        joined.grow(10);
+        rooms.push(room(&joined) + number - 1);
+        joined.join(&config, NonZeroU32::new(number as u32).unwrap()).unwrap();
+    }
+    assert_eq!(rooms, [4, 4, 4, 4, 8, 8, 8, 8, 10, 10], "twice as many each time");
+    joined.grow(10);
+    assert_eq!(room(&joined), 0);
+}
+
+#[test]
+fn a_number_that_another_channel_got_does_not_come_back_to_the_first_when_that_is_left() {
+    let (mut channels, config) = table();
+    joined(&mut channels, &config, "a", 7);
+    let other = joined(&mut channels, &config, "b", 7);
+    assert_eq!(channels.of_number(7), Some(other));
+    assert!(channels.unsubscribe(other));
+    let (order, _) = give(&mut channels).unwrap();
+    assert_eq!(channels.confirmed(order, 0, 0), None);
+    assert_eq!(channels.of_number(7), None);
+    assert_eq!(channels.receiver_of_number(7), Receiver::Nobody);
+}

@@ -514,3 +514,29 @@ fn what_was_restored_is_stored() {
     assert!(durable.wants(&counts));
     assert_eq!(counts.greeting(Some(&durable)), None, "the attempt is not stored yet");
 }
+
+#[test]
+fn only_what_no_socket_was_given_is_taken_back() {
+    let [mut client, _] = pair();
+    assert!(!client.retract(None), "there is nothing");
+    assert!(client.number() && client.number() && client.hand_over(None));
+    assert!(!client.retract(None), "the first was handed over");
+    assert_eq!((client.in_flight(), client.marks().sent), (2, 2));
+    let greeting = Greeting { attempt: client.begin_attempt(), ..client.greeting(None).unwrap() };
+    let _ = greeting;
+    client.resume(0, 0).unwrap();
+    assert!(client.retract(None), "this socket has had none");
+    assert_eq!((client.in_flight(), client.marks().sent), (1, 1));
+}
+
+#[test]
+fn an_acknowledgement_may_come_before_anything_else_in_a_session_and_in_no_session_not_at_all() {
+    assert_eq!(Counts::new().acknowledged(0), Err(Impossible));
+    let mut server = Counts::new();
+    server.offer(1, None);
+    assert_eq!(server.acknowledged(0), Ok(0));
+    let [mut client, _] = pair();
+    assert_eq!(client.ack_due(0), None, "nothing is owed");
+    client.detach();
+    assert_eq!(client.acknowledged(0), Err(Impossible));
+}

@@ -137,3 +137,12 @@ fn what_is_published_ends_when_it_is_written() {
     assert_eq!(script.ended.iter().map(|ended| format!("{ended:?}")).collect::<Vec<_>>(), [ended]);
     script.settles(&[(2, Outcome::Written)]);
 }
+
+#[test]
+fn what_the_system_says_needs_no_subscription_and_nothing_else_comes_without_one() {
+    let mut script = talking(|_| {});
+    script.text(1, r#"{"channel":"system","data":1}"#);
+    script.text(1, r#"{"channel":"news","data":2}"#);
+    assert_eq!(script.told, [r#"Json(Broadcast { subscription: None, channel: "system", data: 1 })"#]);
+    assert_eq!(script.link.strays(), 1);
+}

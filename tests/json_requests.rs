@@ -2,12 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may be blunt")]
 
-use crate::harness::{Script, at, ms, s};
+use crate::harness::{Script, at, epoch, ms, s};
 use crate::json_socket::talking;
 use everlink::dialogue::{Ask, Content, Refused};
-use everlink::link::{Input, Wake};
-use everlink::outbox::Outcome;
+use everlink::link::{Event, Input, Next, Wake};
+use everlink::outbox::{Kind, Outcome};
 use everlink::requests::{Ended, RequestId};
+use everlink::wire::Opcode;
 
 fn ask(script: &mut Script, ask: &Ask<'_>) -> RequestId {
     let id = script.link.request(script.now, ask, |_, _| ()).unwrap();
@@ -225,4 +226,27 @@ fn an_answer_to_a_server_that_is_gone_is_not_said_to_another() {
     script.until(5_000);
     assert!(script.written.is_empty(), "{:?}", script.written);
     assert_eq!(script.link.respond(script.now, 1, Content::Text("1"), |_, _| ()), Err(Refused::NotAwaited));
+}
+
+#[test]
+fn what_the_machine_says_for_itself_is_text_as_everything_on_this_wire() {
+    let mut script = talking(|config| config.requests.incoming = 1);
+    script.server.drains = false;
+    let now = script.now;
+    script.link.request(now, &Ask::query("users", ""), |_, _| ()).unwrap();
+    script.link.event(now, "moved", Content::Text("[1,2]"), |_, _| ()).unwrap();
+    // The second is one too many, and is told so.
+    for id in ["a", "b"] {
+        let asked =
+            format!(r#"{{"type":"query","id":"{id}","payload":{{"resource":"x","parameters":{{}}}}}}"#);
+        let event = Event::Frame { kind: Kind::Text, data: asked.as_bytes() };
+        script.link.handle(now, Input::Socket(epoch(1), event)).for_each(drop);
+    }
+    while let Next::Do(_) = script.link.poll() {}
+    let mut frames = Vec::new();
+    while let Some(frame) = script.link.pull(epoch(1)) {
+        frames.push((frame.opcode, String::from_utf8(frame.payload().to_vec()).unwrap()));
+    }
+    assert_eq!(frames.len(), 3, "{frames:?}");
+    assert!(frames.iter().all(|(opcode, _)| *opcode == Opcode::Text), "{frames:?}");
 }

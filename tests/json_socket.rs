@@ -166,3 +166,18 @@ fn it_cannot_be_durable_for_it_cannot_resume() {
     config.delivery.durable = true;
     assert_eq!(config.check().unwrap_err().field, "delivery.durable");
 }
+
+#[test]
+fn who_takes_its_credentials_back_says_nothing_of_them_on_the_next_socket() {
+    let mut script = talking(|_| {});
+    script.link.set_credentials(Some(br#"{"token":"abc"}"#.to_vec()));
+    script.until(2_000);
+    assert_eq!(script.wrote(1).len(), 1);
+    let shown = format!("{:?}", script.link);
+    assert!(shown.contains("Auth") && !shown.contains("abc") && !shown.contains("97, 98, 99"), "{shown}");
+    script.link.set_credentials(None);
+    script.close(1, None);
+    script.send(r#"{"type":"a","id":"1"}"#);
+    script.until(5_000);
+    assert_eq!(script.wrote(2), [r#"{"type":"a","id":"1"}"#]);
+}

@@ -2,7 +2,7 @@
 
 use crate::harness::far::{bytes, text};
 use crate::harness::{Script, at, ms};
-use everlink::link::{Event, Wake};
+use everlink::link::{Event, State, Wake};
 use everlink::outbox::Kind;
 use everlink::wire::native::{Announced, Envelope};
 
@@ -88,10 +88,33 @@ fn the_other_end_is_told_when_the_link_is_slow_and_when_it_is_well_again() {
     let mut script = Script::native(|_| {});
     script.server.rtt = ms(900);
     script.until(60_000);
-    assert_eq!(script.far().health, [1]);
     script.server.rtt = ms(40);
     script.until(120_000);
-    assert_eq!(script.far().health, [1, 0]);
+    let states: Vec<_> = script.far().health.iter().map(|health| health.state).collect();
+    assert_eq!(states, [1, 0]);
+    let latencies: Vec<_> = script.far().health.iter().map(|health| health.latency).collect();
+    assert_eq!(latencies, [255, 139], "ms, smoothed: it rises slowly and falls faster");
+}
+
+#[test]
+fn the_other_end_is_told_that_a_link_is_degraded_whatever_it_suffers_from() {
+    // What leaves does not get out of the socket.
+    let mut script = Script::native(|config| config.candidate = everlink::link::Candidate::Off);
+    script.server.drains = false;
+    script.send("waits in the kernel");
+    script.until(3_900);
+    assert!(script.far().health.is_empty());
+    script.until(4_100);
+    assert_eq!(script.state(), State::Stalled);
+    assert_eq!(script.far().health.iter().map(|health| health.state).collect::<Vec<_>>(), [1]);
+
+    // What leaves is not acknowledged.
+    let mut script = Script::native(|config| config.candidate = everlink::link::Candidate::Off);
+    script.far().acks = false;
+    script.send("is not acknowledged");
+    script.until(6_000);
+    assert_eq!(script.state(), State::Unacknowledged);
+    assert_eq!(script.far().health.iter().map(|health| health.state).collect::<Vec<_>>(), [1]);
 }
 
 #[test]
@@ -106,4 +129,21 @@ fn a_suspect_socket_gets_no_messages() {
     script.server.heal();
     script.until(18_000);
     assert_eq!(script.far().came(), ["waits"]);
+}
+
+#[test]
+fn a_prompt_acknowledgement_asks_a_link_that_is_well_for_nothing() {
+    let mut script = Script::native(|_| {});
+    script.server.rtt = ms(200);
+    script.until(200_000);
+    assert!(script.report().smoothed_latency > Some(ms(150)));
+    let next = script.link.wake().unwrap().0;
+    script.until(next.micros() / 1_000 + 1_000);
+    script.forget();
+    script.server.rtt = ms(40);
+    let now = script.now;
+    script.send("a");
+    script.until_instant(now + ms(1_000));
+    assert_eq!(script.far().came(), ["a"]);
+    script.sees("ping", "");
 }

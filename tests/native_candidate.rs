@@ -216,3 +216,48 @@ fn a_link_that_is_slow_is_not_killed() {
     assert_eq!(script.opens(), [0]);
     assert!(script.link.deadline() > Some(at(45_000)));
 }
+
+#[test]
+fn what_other_sockets_say_is_not_the_candidate_s() {
+    let mut script = suspect();
+    script.until(5_050);
+    assert_eq!(script.newest(), 2);
+    let stale = script.report().counts.stale_inputs.get();
+    for event in [Event::Opened, Event::Failed(Failure::Connect), Event::Violation(1002)] {
+        script.event(7, event);
+    }
+    assert_eq!(script.report().counts.stale_inputs.get(), stale + 3);
+    script.sees("abandon open", "5000 open 2 attempt 0");
+    script.server.heal();
+    script.until(5_070);
+    script.sees("abandon", "5070 abandon 2");
+}
+
+#[test]
+fn a_candidate_that_breaks_the_protocol_before_its_welcome_costs_the_old_socket_nothing() {
+    let mut script = suspect();
+    script.server.door = crate::harness::Door::Accepts;
+    script.until(5_110); // hello is on its way
+    script.event(2, Event::Frame { kind: Kind::Binary, data: &bytes(&[text("too early")]) });
+    assert!(script.delivered.is_empty());
+    assert_eq!(script.status(), Status::Degraded, "the old one lives");
+    script.sees("abandon close open", "5000 open 2 attempt 0\n 5110 abandon 2");
+    script.event(1, Event::Frame { kind: Kind::Binary, data: &bytes(&[Envelope::Ack { received: 2 }]) });
+    script.settles(&[(2, Outcome::Acknowledged)]);
+    assert_eq!(script.opens(), [0, 5_000]);
+}
+
+#[test]
+fn a_sign_of_life_does_not_call_the_candidate_off_while_the_acknowledgement_is_still_overdue() {
+    let mut script = Script::native(|_| {});
+    script.until(2_000);
+    script.far().acks = false;
+    script.send("a");
+    script.until(5_060);
+    assert_eq!(script.state(), State::Unacknowledged);
+    script.tell("x");
+    script.until(6_000);
+    assert_eq!(script.delivered, [b"x"]);
+    script.sees("abandon open", "5050 open 2 attempt 0\n 5190 abandon 1");
+    script.settles(&[(1, Outcome::Acknowledged)]);
+}

@@ -254,3 +254,25 @@ fn an_order_that_is_not_confirmed_in_time_is_given_again_under_its_id() {
     script.until(40_000);
     assert_eq!(orders(&mut script).len(), 2);
 }
+
+#[test]
+fn an_order_is_given_when_the_network_is_back_and_takes_no_room_in_the_queue_before() {
+    let mut script = talking(|_| {});
+    script.input(Input::Offline);
+    subscribe(&mut script, "weather");
+    assert_eq!(script.report().queue.messages, 0);
+    script.input(Input::Online);
+    served_until(&mut script, 2_000);
+    assert_eq!(orders(&mut script).len(), 1);
+}
+
+#[test]
+fn what_the_system_says_needs_no_subscription_and_nothing_else_comes_without_one() {
+    let mut script = talking(|_| {});
+    script.say(&broadcast("system", "to all"));
+    script.say(&broadcast("news", "to nobody here"));
+    script.until(2_000);
+    assert_eq!(script.told.len(), 1, "{:?}", script.told);
+    assert!(script.told[0].contains("\"system\""), "{:?}", script.told);
+    assert_eq!(script.link.strays(), 1);
+}

@@ -280,3 +280,21 @@ fn settlements_that_were_not_told_are_told_after_the_restart() {
         .collect();
     assert_eq!(settled, [(1, Outcome::Expired)]);
 }
+
+#[test]
+fn there_may_be_more_slots_than_are_needed_and_not_fewer() {
+    let (_, state) = full();
+    let restore = |slots: usize| {
+        let slots: Vec<_> = (0..slots).map(|_| everlink::outbox::Slot::EMPTY).collect();
+        Link::<Vec<u8>, _>::restore_with_slots(native(), 1, slots, &state, Instant::ORIGIN, Duration::ZERO)
+            .map(|link| link.last_message())
+    };
+    let last = Link::<Vec<u8>>::restore(native(), 1, &state, Instant::ORIGIN, Duration::ZERO)
+        .unwrap()
+        .last_message();
+    let most = native().outbox.messages as usize;
+    assert_eq!((restore(most), restore(most + 1)), (Ok(last), Ok(last)));
+    assert!(
+        matches!(restore(most - 1), Err(RestoreError::Config(error)) if error.field == "outbox.messages")
+    );
+}

@@ -162,3 +162,60 @@ fn a_bare_close_of_a_session_that_another_has_takes_it_back_from_nobody() {
     assert_eq!(script.far().hellos.last().unwrap().token, b"");
     assert_eq!(script.status(), Status::Connected);
 }
+
+#[test]
+fn a_stop_between_two_sockets_ends_a_session_in_which_nothing_is_in_flight() {
+    let mut script = Script::native(|_| {});
+    script.close(1, None);
+    script.input(Input::Stop { linger: Duration::ZERO });
+    script.input(Input::Start);
+    script.until(3_000);
+    assert_eq!(script.far().hellos.last().unwrap().token, b"");
+    assert_eq!(script.told.last().unwrap(), "Session { resumed: false, number: 2 }");
+}
+
+#[test]
+fn a_stop_after_the_session_was_given_up_still_settles_what_was_in_flight_in_it() {
+    let mut script = Script::native(|_| {});
+    script.far().acks = false;
+    script.send("a");
+    script.until(2_000);
+    // It claims to have received what was never sent.
+    script.far().session().counts.receive(1);
+    script.close(1, None);
+    script.until(3_200);
+    script.sees("close", "3140 close 2 4102");
+    script.input(Input::Stop { linger: Duration::ZERO });
+    script.settles(&[(1, Outcome::InDoubt)]);
+}
+
+#[test]
+fn what_a_socket_says_that_closes_for_a_fault_is_not_heeded_and_another_one_has_the_session() {
+    let mut script = Script::native(|_| {});
+    script.event(1, Event::Violation(code::PROTOCOL));
+    script.far().acks = false;
+    script.until(2_500);
+    assert_eq!(script.status(), Status::Connected);
+    script.send("on the second");
+    // The first one is still closing.
+    let ack = bytes(&[Envelope::Ack { received: 1 }]);
+    script.event(1, Event::Frame { kind: Kind::Binary, data: &ack });
+    script.settles(&[]);
+    script.event(2, Event::Frame { kind: Kind::Binary, data: &ack });
+    script.settles(&[(1, Outcome::Acknowledged)]);
+}
+
+#[test]
+fn a_stop_that_is_said_twice_is_one() {
+    let mut script = Script::native(|_| {});
+    script.send("a");
+    script.input(Input::Stop { linger: Duration::ZERO });
+    script.input(Input::Stop { linger: Duration::ZERO });
+    script.settles(&[]);
+    script.until(2_000);
+    script.settles(&[(1, Outcome::Acknowledged)]);
+    script.input(Input::Stop { linger: Duration::ZERO });
+    script.until(10_000);
+    script.settles(&[]);
+    assert_eq!(script.far().goodbyes, [(1, 1000)]);
+}

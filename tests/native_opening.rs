@@ -87,6 +87,7 @@ fn credentials_go_with_every_hello_and_no_debug_output_shows_them() {
     assert_eq!(hellos, [b"hunter2", b"hunter2"]);
     let shown = format!("{:?}", script.link);
     assert!(!shown.contains("hunter2") && !shown.contains("104, 117, 110"), "{shown}");
+    assert!(shown.contains("token: Token"), "that there is one may be seen: {shown}");
     assert!(!shown.contains("token 1") && !shown.contains("116, 111, 107"), "{shown}");
 }
 
@@ -207,4 +208,51 @@ fn a_wire_with_a_protocol_of_its_own_is_asked_for_by_name() {
     use everlink::wire::raw;
     assert_eq!(Wire::Native(Limits::default()).subprotocol(), Some("everlink.v1"));
     assert_eq!(Wire::Raw(raw::Config::default()).subprotocol(), None);
+}
+
+#[test]
+fn what_is_too_large_for_the_server_does_not_wait_for_the_window_and_what_is_just_small_enough_does() {
+    let mut script = Script::new(|config| {
+        native(config);
+        config.delivery.window = 1;
+    });
+    script.far = Some(Far::default());
+    (script.far().announced.envelope, script.far().acks) = (1024, false);
+    script.input(Input::Start);
+    script.until(1_000);
+    script.send("fills the window");
+    script.post(Message::text("x".repeat(1025).into_bytes())).unwrap();
+    script.post(Message::text("y".repeat(1024).into_bytes())).unwrap();
+    script.until(1_500);
+    script.settles(&[(2, Outcome::TooLarge)]);
+    assert_eq!(script.far().came(), ["fills the window"]);
+    assert_eq!(script.report().queue.messages, 2);
+}
+
+#[test]
+fn credentials_that_wait_to_be_told_hold_up_no_heartbeat() {
+    let mut script = Script::native(|_| {});
+    script.socket_is_full = true;
+    script.send("fills the socket");
+    script.link.set_credentials(Some(b"newer".to_vec()));
+    script.until(17_000);
+    script.sees("ping", "16040 ping 1 nonce 2");
+    assert!(script.far().renewals.is_empty());
+}
+
+#[test]
+fn a_hello_is_said_once_and_on_its_own_socket() {
+    let mut script = started();
+    script.server.answers = false;
+    script.until(500);
+    assert_eq!(script.written.len(), 1);
+    let stale = script.report().counts.stale_inputs.get();
+    script.event(1, Event::Opened);
+    assert_eq!((script.written.len(), script.report().counts.stale_inputs.get()), (1, stale + 1));
+
+    script.close(1, None);
+    script.until(1_550);
+    script.link.handle(script.now, Input::Socket(crate::harness::epoch(2), Event::Opened)).for_each(drop);
+    assert!(script.link.pull(crate::harness::epoch(1)).is_none());
+    assert!(script.link.pull(crate::harness::epoch(2)).is_some());
 }

@@ -324,3 +324,60 @@ fn a_restarted_process_does_not_take_the_answer_to_an_old_request_for_that_to_a_
     let new = link.request(script.now, &Ask::query("b", ""), |_, _| ()).unwrap();
     assert_ne!(old, new);
 }
+
+#[test]
+fn a_link_that_was_stopped_and_started_asks_as_before() {
+    let mut script = talking(|_| {});
+    ask(&mut script, &Ask::query("a", ""));
+    script.input(Input::Stop { linger: Duration::ZERO });
+    script.until(2_000);
+    script.input(Input::Start);
+    script.until(3_000);
+    script.ended.clear();
+    script.told.clear();
+    let id = ask(&mut script, &Ask::query("b", ""));
+    script.until(4_000);
+    assert!(
+        script.ended.is_empty(),
+        "it is acknowledged, and the answer is still to come: {:?}",
+        ends(&script)
+    );
+    script.say(&answer(id, "yes"));
+    script.until(5_000);
+    assert_eq!(script.told.len(), 1);
+}
+
+#[test]
+fn a_process_that_slept_past_the_end_of_a_request_looks_whether_its_socket_lives() {
+    let mut script = talking(|config| config.heartbeat.interval = s(60));
+    script.until(5_000);
+    ask(&mut script, &Ask::query("a", "").within(s(2)));
+    script.until(6_000);
+    script.forget();
+    script.frozen_until(13_000); // six seconds after what it would have woken for
+    assert_eq!(script.report().counts.suspensions.get(), 1);
+    script.sees("ping ended", "13000 ping 1 nonce 2\n 13000 ended 1 timedout");
+}
+
+#[test]
+fn a_name_is_as_long_as_its_limit_and_no_longer() {
+    let mut script = talking(|_| {});
+    let (now, link) = (script.now, &mut script.link);
+    let (most, more) = ("x".repeat(128), "x".repeat(129));
+    let too_long = Err(Refused::NameTooLong { limit: 128 });
+    let content = Content::Text("");
+    assert!(link.event(now, &most, content, |_, _| ()).is_ok());
+    assert_eq!(link.event(now, &more, content, |_, _| ()).map(|_| ()), too_long);
+    assert!(link.publish_unconfirmed(now, &most, content, |_, _| ()).is_ok());
+    assert_eq!(link.publish_unconfirmed(now, &more, content, |_, _| ()).map(|_| ()), too_long);
+}
+
+#[test]
+fn a_link_on_a_wire_without_dialogues_has_none() {
+    let mut script = Script::connected(|_| {});
+    script.link.open_dialogue();
+    let asked = script.link.request(script.now, &Ask::query("a", ""), |_, _| ());
+    assert_eq!(asked, Err(Refused::NoDialogue));
+    script.until(2_000);
+    assert!(script.written.is_empty());
+}

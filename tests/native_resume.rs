@@ -296,3 +296,29 @@ fn queued_messages_expire_and_numbered_ones_do_not() {
     script.until(9_000);
     assert_eq!(script.far().came(), ["a"]);
 }
+
+#[test]
+fn patience_with_acknowledgements_grows_until_something_is_acknowledged_be_it_by_a_welcome() {
+    // 3.05 s, or twice as long.
+    for (arrives, overdue_at) in [(true, 5_190 + 1_000 + 3_050), (false, 5_190 + 6_100)] {
+        let mut script = Script::native(|config| config.candidate = everlink::link::Candidate::Off);
+        script.far().acks = false;
+        script.server.answers = arrives;
+        script.send("a");
+        script.until(1_030);
+        if !arrives {
+            script.lose_what_is_held();
+            script.server.answers = true;
+        }
+        script.until(4_050);
+        assert_eq!(script.state(), State::Unacknowledged);
+        script.close(1, None);
+        // If it has arrived, the welcome says so at 5 190; else it is sent again.
+        script.until(6_190);
+        script.send("b");
+        script.until(overdue_at - 1);
+        assert_eq!(script.state(), State::Connected, "arrives: {arrives}");
+        script.until(overdue_at);
+        assert_eq!(script.state(), State::Unacknowledged, "arrives: {arrives}");
+    }
+}

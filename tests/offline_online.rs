@@ -216,7 +216,7 @@ fn a_page_that_was_in_sight_all_the_time_brings_no_attempt_forward() {
     let mut script = Script::connected(|_| {});
     script.close(1, None);
     script.input(Input::Visible);
-    script.sees("retry", "1000 retry 1 at 2000: connection dropped");
+    script.sees("retry open", "1000 retry 1 at 2000: connection dropped");
 }
 
 #[test]

@@ -11,10 +11,18 @@ fn the_window_holds_back_what_the_client_has_not_acknowledged() {
         server.send("ann", text).unwrap();
     }
     assert_eq!(server.seen(), ["1: message one", "1: message two"]);
+    let ann = server.id("ann");
+    let held = |server: &mut crate::sessions::Server| {
+        let peer = server.sessions.peer(ann).unwrap();
+        (peer.queued(), peer.in_flight())
+    };
+    assert_eq!(held(&mut server), (1, 2));
     let frames = server.fetch(1);
     client.read(frames);
     server.frame(1, &client.write(0));
     assert_eq!(server.seen(), ["1: message three"]);
+    talk(&mut server, 1, &mut client);
+    assert_eq!(held(&mut server), (0, 0));
 }
 
 #[test]
@@ -130,4 +138,33 @@ fn what_has_grown_too_old_while_the_adapter_was_busy_is_not_sent() {
     assert_eq!(server.sessions.peer(bob).unwrap().pull(epoch), None);
     server.seen();
     assert_eq!(server.ended(Outcome::Expired), 1);
+}
+
+#[test]
+fn who_does_not_keep_up_in_a_dialogue_is_let_go_as_well_if_that_is_configured() {
+    use everlink::dialogue::{Ask, Refused};
+    for slow in [Slow::Drop, Slow::Close] {
+        let (mut server, _) = connected("ann", |config| {
+            config.delivery.window = 1;
+            config.outbox.messages = 2;
+            config.outbox.policy = Policy::Refuse;
+            config.slow = slow;
+        });
+        server.sessions.open_dialogues();
+        let (ann, now) = (server.id("ann"), server.now);
+        let ask = |server: &mut crate::sessions::Server| {
+            let asked =
+                server.sessions.peer(ann).unwrap().request(now, &Ask::command("draw", "a line"), |_, _| ());
+            asked.map(|_| ())
+        };
+        assert_eq!(
+            (ask(&mut server), ask(&mut server), ask(&mut server)),
+            (Ok(()), Ok(()), Err(Refused::Full))
+        );
+        let counts = *server.sessions.counts();
+        let closed = u64::from(slow == Slow::Close);
+        assert_eq!((counts.too_slow, counts.ended), (closed, closed));
+        assert_eq!(server.seen().iter().filter(|line| line.ends_with("ann ends")).count() as u64, closed);
+        assert_eq!(server.sessions.len(), u32::from(slow != Slow::Close));
+    }
 }

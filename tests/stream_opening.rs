@@ -280,3 +280,18 @@ fn a_stream_knows_which_sockets_carry_bytes() {
     rig.pass(Duration::from_secs(60));
     assert_eq!((rig.stream.epochs().count(), rig.stream.is_empty()), (0, true));
 }
+
+#[test]
+fn credentials_that_came_after_the_stream_was_made_find_room_in_its_hello() {
+    let mut config = quiet();
+    config.wire = everlink::wire::Wire::Native(everlink::wire::native::Limits::default());
+    config.outbox.message_bytes = 1_000;
+    let mut rig = Rig::new(config);
+    rig.link.set_credentials(Some(vec![b'c'; 60_000]));
+    rig.reach(&Request::new("example.org", "/chat"));
+    let epoch = rig.epoch();
+    let answer = rig.acceptance(epoch);
+    rig.feed(epoch, &answer);
+    let Some(Said::Binary(hello)) = rig.said(epoch).pop() else { panic!("no hello") };
+    assert!(hello.ends_with(&[b'c'; 60_000]));
+}

@@ -211,7 +211,8 @@ fn a_stream_may_carry_a_link_that_is_recorded() {
     use everlink::wire::native::Limits;
 
     let mut bytes = Vec::new();
-    let config = Config { wire: Wire::Native(Limits::default()), ..Config::default() };
+    let mut config = Config { wire: Wire::Native(Limits::default()), ..Config::default() };
+    config.outbox.message_bytes = 1_000;
     let recorder = Recorder::new(&config, 7, |part: &[u8]| bytes.extend_from_slice(part));
     let mut plain = Link::<Vec<u8>>::new(config.clone(), 7).expect("it can work");
     let mut link = Traced::new(Link::<Vec<u8>>::new(config, 7).expect("it can work"), Some(recorder));
@@ -305,4 +306,48 @@ fn a_trace_of_the_native_wire_holds_no_secret_and_replays_all_the_same() {
     assert!(!holds(b"secret"));
     assert!(holds(b"news") && holds(b"more") && holds(b"in front"));
     replay(&bytes).expect("zeros do as well");
+}
+
+#[test]
+fn of_a_frame_with_secrets_all_the_rest_is_recorded_as_it_came() {
+    use crate::harness::far::{bytes, text};
+    use everlink::link::{Event, Input, Op};
+    use everlink::outbox::Kind;
+    use everlink::wire::Wire;
+    use everlink::wire::native::{Credentials, Envelope, Limits, Token};
+
+    let renewal = |token, credentials| Envelope::Renewal {
+        token: Token::new(token),
+        credentials: Credentials::new(credentials),
+    };
+    let zeros = |secret: &'static [u8]| &[0; 40][..secret.len()];
+    let frames: [&[(&[u8], &[u8])]; 6] = [
+        &[],
+        &[(b"t", b"")],
+        &[(b"", b"credentials")],
+        &[(b"token", b"credentials")],
+        &[(b"", b""), (b"token", b""), (b"", b"c"), (b"", b"")],
+        &[(b"another token", b"x"), (b"", b""), (b"y", b"more credentials")],
+    ];
+    for (number, secrets) in frames.into_iter().enumerate() {
+        // Messages stand between them, which must be as they are.
+        let frame = |veil: &dyn Fn(&'static [u8]) -> &'static [u8]| {
+            let mut envelopes = vec![text("a")];
+            for (token, credentials) in secrets {
+                envelopes.extend([renewal(veil(token), veil(credentials)), text("between")]);
+            }
+            bytes(&envelopes)
+        };
+        let mut trace = Vec::new();
+        let config = Config { wire: Wire::Native(Limits::default()), ..Config::default() };
+        let mut recorder = Recorder::new(&config, 7, |part: &[u8]| trace.extend_from_slice(part));
+        let (came, covered) = (frame(&|secret| secret), frame(&zeros));
+        let step = |data| {
+            let event = Event::Frame { kind: Kind::Binary, data };
+            Step::Op(Op::Handle(Input::Socket(crate::harness::epoch(1), event)))
+        };
+        recorder.record(at(5), step(&came));
+        let mut records = Reader::new(&trace).expect("the header is whole").1;
+        assert_eq!(records.next().expect("a record").expect("whole").step, step(&covered), "{number}");
+    }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use everlink::delivery::{Arrival, Counts, Greeting, Refusal};
 use everlink::outbox::Kind;
 use everlink::wire::native::{
-    Announced, Channel, Envelope, Goodbye, Hello, Item, Limits, Reader, Token, VERSION, Welcome, code,
+    Announced, Channel, Envelope, Goodbye, Health, Hello, Item, Limits, Reader, Token, VERSION, Welcome, code,
 };
 
 /// A session as the server keeps it.
@@ -51,8 +51,8 @@ pub struct Far {
     pub goodbyes: Vec<(u32, u16)>,
     /// Credentials that came in a renewal.
     pub renewals: Vec<Vec<u8>>,
-    /// States of health that came.
-    pub health: Vec<u32>,
+    /// How the client said that it is.
+    pub health: Vec<Health>,
     /// Frames that held an acknowledgement and nothing else.
     pub bare_acks: u32,
 }
@@ -158,7 +158,7 @@ impl Far {
                 Envelope::Ping { nonce } => out.push((socket, bytes(&[Envelope::Pong { nonce }]))),
                 Envelope::Goodbye(goodbye) => self.goodbyes.push((socket, goodbye.code)),
                 Envelope::Renewal { credentials, .. } => self.renewals.push(credentials.reveal().to_vec()),
-                Envelope::Health(health) => self.health.push(health.state),
+                Envelope::Health(health) => self.health.push(health),
                 envelope if envelope.counts() => {
                     let data = envelope.payload();
                     if session.counts.receive(data.len() as u32) == Arrival::New {

@@ -30,10 +30,12 @@
 #[doc = include_str!("../../../README.md")]
 struct ReadMe;
 
+mod blocks;
 mod client;
 mod clock;
 mod dialogue;
 mod driver;
+mod inbox;
 mod open;
 mod options;
 mod pipe;

@@ -12,7 +12,8 @@
 //! - **Tokens**, but for which are equal and which is younger.
 //! - **Attempts**, but for which are equal and which is above which: they are compared, copied, and counted up by a client from
 //!   where it is, or from where a state is that it may be restored to. So from the lowest of these on the distances count, and
-//!   below it only the order.
+//!   below it only the order. (A client that has lost its state counts from zero again, so that after that more distances are
+//!   told apart than matter: some worlds are then looked at more than once.)
 //! - **The attempt of a session whose token no client can ever say**: no hello will be compared with it; and that of a socket which
 //!   the client has closed, where it reads nothing any more.
 //! - **The attempt in what is stored of a session**, but for whether it is the session's present one, for neither attempt

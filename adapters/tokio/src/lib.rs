@@ -32,6 +32,7 @@ struct ReadMe;
 
 mod client;
 mod clock;
+mod dial;
 mod dialogue;
 mod driver;
 mod open;

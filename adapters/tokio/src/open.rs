@@ -75,7 +75,9 @@ pub(crate) async fn open(
 ) -> Result<Box<dyn Duplex>, OpenError> {
     let (host, port) = (target.host(), target.port());
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|e| (Failure::Dns, e.to_string()))?;
-    let tcp = dial::first(addresses.collect(), TcpStream::connect).await.map_err(|e| (Failure::Connect, e.to_string()))?;
+    let tcp = dial::first(addresses.collect(), TcpStream::connect)
+        .await
+        .map_err(|e| (Failure::Connect, e.to_string()))?;
     prepare(&tcp);
     if !target.is_tls() {
         return Ok(Box::new(tcp));

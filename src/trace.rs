@@ -217,6 +217,12 @@ where
         next
     }
 
+    /// [`Link::settled`], without a recorder: in a trace, each has its turn.
+    #[inline]
+    pub fn settled(&mut self) -> Option<Settlement> {
+        if self.recorder.is_some() { None } else { self.link.settled() }
+    }
+
     /// [`Link::send`], recorded.
     ///
     /// # Errors

@@ -18,6 +18,18 @@ use crate::wire::{Incoming, Wire};
 /// The code of a normal close (RFC 6455, section 7.4.1).
 const NORMAL: u16 = 1000;
 
+/// What kind of routine an input is, and so what there is to deliver.
+enum Routine {
+    /// None: it is to be handled at length.
+    No,
+    /// It is handled, and delivers nothing.
+    Done,
+    /// It is handled, and delivers the frame as a message.
+    Message,
+    /// A frame of envelopes.
+    Envelopes,
+}
+
 /// A link while an input is being handled.
 pub(super) struct Machine<'a, P, S> {
     pub(super) config: &'a Config,
@@ -27,13 +39,15 @@ pub(super) struct Machine<'a, P, S> {
 }
 
 impl<P, S: Slots<P>> Machine<'_, P, S> {
+    // Each way writes what it gives where it is returned: a copy, right after it was written, would stall.
     #[inline]
     pub(super) fn handle<'f>(&mut self, now: Instant, input: Input<'f>) -> Deliveries<'f> {
         self.core.now = self.core.now.max(now);
         let routine = match &input {
             Input::Socket(epoch, event) => self.routine(*epoch, event),
-            Input::Tick => self.routine_tick().map(|()| Deliveries::NONE),
-            Input::Start
+            Input::Tick if self.routine_tick().is_some() => Routine::Done,
+            Input::Tick
+            | Input::Start
             | Input::Stop { .. }
             | Input::Online
             | Input::Offline
@@ -43,9 +57,18 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             | Input::Stored(_)
             | Input::StoreFailed(_)
             | Input::Unread(_)
-            | Input::WallClock(_) => None,
+            | Input::WallClock(_) => Routine::No,
         };
-        routine.unwrap_or_else(|| self.handle_at_length(input))
+        match (routine, input) {
+            (Routine::Done, _) => Deliveries::NONE,
+            (Routine::Message, Input::Socket(_, Event::Frame { kind, data })) => {
+                Deliveries::message(kind, data)
+            }
+            (Routine::Envelopes, Input::Socket(epoch, Event::Frame { kind, data })) => {
+                self.routine_envelopes(epoch, kind, data)
+            }
+            (Routine::No | Routine::Message | Routine::Envelopes, input) => self.handle_at_length(input),
+        }
     }
 
     fn handle_at_length<'f>(&mut self, input: Input<'f>) -> Deliveries<'f> {
@@ -91,36 +114,34 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
 
     /// What happens to a socket that is well, before anything is due: see [`rest`](super::rest).
     #[inline]
-    fn routine<'f>(&mut self, epoch: Epoch, event: &Event<'f>) -> Option<Deliveries<'f>> {
+    fn routine(&mut self, epoch: Epoch, event: &Event<'_>) -> Routine {
         let now = self.core.now;
         if !self.core.rest.is_after(now) {
-            return None;
+            return Routine::No;
         }
-        let Phase::Open(socket) = &mut self.core.phase else { return None };
+        let Phase::Open(socket) = &mut self.core.phase else { return Routine::No };
         if socket.epoch != epoch || !socket.heard || socket.is_suspect() {
-            return None;
+            return Routine::No;
         }
         if socket.heartbeat.is_awaiting() {
-            return if let Event::Pong(data) = *event { self.routine_pong(data) } else { None };
+            return if let Event::Pong(data) = *event { self.routine_pong(data) } else { Routine::No };
         }
-        let deliveries = match *event {
-            Event::Received(_) => Deliveries::NONE,
-            Event::Frame { kind, data } => match &self.config.wire {
+        let routine = match *event {
+            Event::Received(_) => Routine::Done,
+            Event::Frame { data, .. } => match &self.config.wire {
                 Wire::Raw(raw) if raw.classify(self.config.heartbeat.mode, data) == Incoming::Message => {
                     self.core.metrics.received(data.len());
-                    Deliveries::message(kind, data)
+                    Routine::Message
                 }
                 // In durable mode what is received is to be stored.
-                Wire::Native(_) if self.core.durable.is_none() => {
-                    return Some(self.routine_envelopes(epoch, kind, data));
-                }
-                Wire::Raw(_) | Wire::Native(_) | Wire::Json(_) => return None,
+                Wire::Native(_) if self.core.durable.is_none() => return Routine::Envelopes,
+                Wire::Raw(_) | Wire::Native(_) | Wire::Json(_) => return Routine::No,
             },
             // The last thing that is written may end the time that a stop has left.
             Event::Written(total) if socket.linger.is_none() && !socket.stalled => {
                 self.written(total);
                 self.core.rest.stir();
-                return Some(Deliveries::NONE);
+                return Routine::Done;
             }
             Event::Written(_)
             | Event::Failed(_)
@@ -131,18 +152,20 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             | Event::Paused
             | Event::Resumed
             | Event::Violation(_)
-            | Event::Closed(_) => return None,
+            | Event::Closed(_) => return Routine::No,
         };
         socket.heartbeat.received(&self.config.heartbeat, now);
-        Some(deliveries)
+        routine
     }
 
     /// The answer that a ping waits for: as a rule it changes what is measured, and when the next ping is due. One that messages
     /// wait for lets them go, which is no routine.
-    fn routine_pong(&mut self, data: &[u8]) -> Option<Deliveries<'static>> {
-        let (Phase::Open(socket), Other::None) = (&self.core.phase, &self.core.other) else { return None };
+    fn routine_pong(&mut self, data: &[u8]) -> Routine {
+        let (Phase::Open(socket), Other::None) = (&self.core.phase, &self.core.other) else {
+            return Routine::No;
+        };
         if !socket.is_well() || socket.attachment.is_some() {
-            return None;
+            return Routine::No;
         }
         let quality = self.core.quality.quality();
         self.pong(nonce_of(data));
@@ -153,7 +176,7 @@ impl<P, S: Slots<P>> Machine<'_, P, S> {
             self.core.rest = Rest::Unknown;
             self.fire();
         }
-        Some(Deliveries::NONE)
+        Routine::Done
     }
 
     /// The same for a frame of the native wire, which may turn out to be no routine after all.

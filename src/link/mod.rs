@@ -257,6 +257,16 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
         self.outputs().next().is_none() && earliest.is_none_or(|at| until.is_some_and(|until| until <= at))
     }
 
+    /// The next message that came to its end, ahead of its turn among the actions: what [`poll`](Link::poll) would tell by
+    /// [`Action::Settled`], and now does not. For adapters that tell many at once.
+    pub fn settled(&mut self) -> Option<Settlement> {
+        if self.desk.is_open() {
+            // It may be a request's.
+            self.core.rest = Rest::Unknown;
+        }
+        self.outputs().settled()
+    }
+
     /// When the link wants to be woken if nothing happens before; pure. May be earlier than need be, if something came in
     /// since it was computed: then there is nothing to do at that time but to ask again.
     #[must_use]

@@ -109,13 +109,14 @@ impl<B: Room> Stream<B> {
         let largest = end.largest_frame();
         let Some(up) = self.slot(epoch).and_then(Slot::up) else { return };
         let whole = up.socket.sent_whole(count);
+        up.pace.sent(now, count);
         if !up.is_heeded() {
             return;
         }
         let written = up.socket.written();
         // The last of an empty message adds nothing to the count.
         let more = mem::replace(&mut up.written, written) != written || whole;
-        let writable = up.full && up.socket.takes(largest);
+        let writable = up.full && up.takes(largest);
         up.full &= !writable;
         if more {
             drop(end.event(now, epoch, Event::Written(written)));

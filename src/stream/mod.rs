@@ -89,6 +89,7 @@ mod machine;
 mod masks;
 mod outbound;
 mod outputs;
+mod pace;
 mod room;
 mod served;
 mod slot;
@@ -106,6 +107,7 @@ pub use websocket::{Event, Reply, Way, WebSocket};
 use crate::error::ConfigError;
 use crate::link::Epoch;
 use crate::ws::handshake::Head;
+use pace::Pace;
 use slot::{Carrying, Slot};
 
 /// What a stream is made of where nothing else is said.
@@ -115,7 +117,8 @@ pub type Storage = Heap;
 #[cfg(not(feature = "alloc"))]
 pub type Storage = [u8; 0];
 
-/// Bytes of messages that wait in a socket's buffer before it counts as full. Little, because a ping waits behind all of them.
+/// Bytes of messages that wait in a socket's buffer before it counts as full; twice as many where the tenth of a second was enough for
+/// them. Little, because a ping waits behind all of them.
 pub const ROOM: usize = 16 << 10;
 
 /// The sockets of one [end](End) of a logical connection, over bytes.
@@ -134,14 +137,14 @@ pub struct Stream<B = Storage> {
 
 #[cfg(feature = "alloc")]
 impl Stream {
-    /// A stream without sockets, for this end, with memory of its own: up to 64 KiB for what comes in, [`ROOM`] and one message for
+    /// A stream without sockets, for this end, with memory of its own: up to 64 KiB for what comes in, twice [`ROOM`] and one message for
     /// what goes out, and as much as the largest message for those that come in pieces; none of it before it is needed.
     #[must_use]
     pub fn on_heap(config: Config, end: &impl End) -> Stream {
         let message = usize::try_from(config.frames.message).unwrap_or(usize::MAX);
         // Credentials may become longer later.
         let largest = end.largest_frame().saturating_add(64 << 10);
-        let memory = || Memory::on_heap(64 << 10, ROOM.saturating_add(largest), message);
+        let memory = || Memory::on_heap(64 << 10, Pace::MOST.saturating_add(largest), message);
         let spare = [Some(memory()), Some(memory())];
         Stream { config, slots: [None, None], spare, wanted: None, paused: false }
     }

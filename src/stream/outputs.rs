@@ -96,7 +96,7 @@ impl<B: Room> Stream<B> {
     fn flush<E: End>(&mut self, end: &mut E, epoch: Epoch) {
         let largest = end.largest_frame();
         let Some(up) = self.slot(epoch).and_then(Slot::up) else { return };
-        while up.socket.takes(largest) {
+        while up.takes(largest) {
             match end.pull(epoch) {
                 Some(frame) => drop(up.socket.put_message(&frame)),
                 None => return,

@@ -2,6 +2,7 @@
 
 use super::action::{Action, Fault};
 use super::end::End;
+use super::pace::Pace;
 use super::room::Room;
 use super::websocket::{Happened, Way, WebSocket};
 use crate::link::{Close, Epoch, Event, Failure};
@@ -34,6 +35,7 @@ pub(super) struct Carrying<B> {
     pub(super) closing: bool,
     /// Messages wait in the link for room.
     pub(super) full: bool,
+    pub(super) pace: Pace,
     /// Payload bytes that the link knows to be written.
     pub(super) written: u64,
     /// The link was told that it has ended; until then, the rest may take.
@@ -59,6 +61,7 @@ impl<B: Room> Carrying<B> {
             opened: false,
             closing: false,
             full: false,
+            pace: Pace::new(),
             written: 0,
             parting: None,
             shut: false,
@@ -69,6 +72,12 @@ impl<B: Room> Carrying<B> {
     #[inline]
     pub(super) const fn is_heeded(&self) -> bool {
         self.opened && self.parting.is_none()
+    }
+
+    /// Whether it takes another frame of the link's, of up to so many bytes.
+    #[inline]
+    pub(super) fn takes(&self, largest: usize) -> bool {
+        self.socket.takes(largest, self.pace.room())
     }
 
     /// Whether the link has it as one that is open.

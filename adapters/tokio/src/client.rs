@@ -5,7 +5,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +16,13 @@ use everlink::quality::Quality;
 use everlink::stream::{self, Stream};
 use everlink::time::Instant;
 use everlink::trace::{Recorder, Traced};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::coop::poll_proceed;
 
 use crate::clock::{Clock, wall_clock};
 use crate::dialogue::Dialogue;
 use crate::driver;
+use crate::inbox::Inbox;
 use crate::open::{Opener, Source};
 use crate::options::{Options, TraceSink};
 use crate::state::StateFile;
@@ -45,8 +47,10 @@ pub(crate) struct Inner {
     pub(crate) displaced: Vec<Settlement>,
     /// Who waits for what in the dialogue with the server.
     pub(crate) dialogue: Dialogue,
-    /// In durable mode.
-    pub(crate) unread: Option<Unread>,
+    /// What came, and was not taken.
+    pub(crate) inbox: Inbox,
+    /// The task was told that the link changed, and has not looked since.
+    pub(crate) stirred: bool,
     /// The owner closed the connection, or its task ended: it takes nothing more.
     pub(crate) closed: bool,
     /// The task has ended.
@@ -59,12 +63,19 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The link has changed.
+    pub(crate) fn stir(&self, inner: &mut Inner) {
+        if !std::mem::replace(&mut inner.stirred, true) {
+            self.changed.notify_one();
+        }
+    }
+
     /// Stops for good; the first call counts.
     fn close(&self, now: Instant, linger: Duration) {
         let mut inner = self.lock();
         if !std::mem::replace(&mut inner.closed, true) {
             let _ = inner.link.handle(now, Input::Stop { linger });
-            self.changed.notify_one();
+            self.stir(&mut inner);
         }
     }
 
@@ -100,12 +111,29 @@ impl Shared {
         inner.ended = true;
         inner.receipts.clear();
         inner.dialogue.close();
+        let reader = inner.inbox.end();
         drop(inner);
+        reader.into_iter().for_each(Waker::wake);
         self.room.notify_waiters();
     }
 }
 
 impl Inner {
+    fn accept(&mut self, shared: &Shared, now: Instant, message: Message) -> Result<MessageId, Error> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        let message = in_utf8(message)?;
+        let mut gone = Vec::new();
+        let result = self.link.send(now, message, |settlement, _| gone.push(settlement));
+        if !gone.is_empty() {
+            // What came may be smaller than what went.
+            shared.room.notify_waiters();
+            self.gone(gone);
+        }
+        result.map_err(Error::Refused)
+    }
+
     /// Something was displaced.
     pub(crate) fn gone(&mut self, gone: Vec<Settlement>) {
         gone.iter().for_each(|settlement| self.settle(*settlement));
@@ -163,7 +191,7 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     if config.delivery.durable && file.is_none() {
         return Err(Error::Stateless);
     }
-    let config_durable = config.delivery.durable;
+    let durable = config.delivery.durable;
     let stored = file.as_ref().map(StateFile::load).transpose().map_err(Error::Io)?.flatten();
     let trace = trace.filter(|_| stored.is_none());
     let recorder = trace.map(|sink| Recorder::new(&config, seed, sink));
@@ -183,7 +211,8 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
         receipts: HashMap::new(),
         displaced: Vec::new(),
         dialogue: Dialogue::new(inbound.max(1), clock),
-        unread: config_durable.then(Unread::default),
+        inbox: Inbox::new(inbound, durable),
+        stirred: false,
         closed: false,
         ended: false,
     };
@@ -193,7 +222,6 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new(), room: Notify::new() });
     let watched = Watched::new(shared.clone(), clock, observer);
     let (state, quality, report) = watched.receivers();
-    let (messages, received) = mpsc::channel(inbound.max(1));
     let client = Client {
         shared: shared.clone(),
         clock,
@@ -206,9 +234,8 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
     client.tell(wall_clock());
     client.tell(Input::Start);
     let opener = Opener { source, tls };
-    tokio::spawn(driver::Io::new(opener, stream, messages, file, watched, clock).run(shared.clone()));
-    let taken = config_durable.then_some((shared, clock));
-    Ok((client, Messages { received, taken, in_hand: false }))
+    tokio::spawn(driver::Io::new(opener, stream, file, watched, clock).run(shared.clone()));
+    Ok((client, Messages { shared, clock, durable, ready: VecDeque::new(), in_hand: false }))
 }
 
 pub(crate) fn random() -> u64 {
@@ -259,20 +286,26 @@ impl Client {
         }
     }
 
+    /// As [`send`](Client::send) for each of them in turn, but the clock is looked at once, and the connection wakes up once. What makes the
+    /// messages must not call this client, which is locked meanwhile.
+    ///
+    /// # Errors
+    /// As for [`send`](Client::send), for the first that is not accepted. Those before it are; those behind it were not taken from the
+    /// iterator, which can be lent with [`by_ref`](Iterator::by_ref) to go on.
+    pub fn send_all<P: Into<Payload>>(
+        &self,
+        messages: impl IntoIterator<Item = Message<P>>,
+    ) -> Result<Vec<MessageId>, Error> {
+        let (inner, now) = (&mut *self.shared.lock(), self.clock.now());
+        let ids = messages.into_iter().map(|message| inner.accept(&self.shared, now, own(message))).collect();
+        self.shared.stir(inner);
+        ids
+    }
+
     fn accept(&self, inner: &mut Inner, message: Message) -> Result<MessageId, Error> {
-        if inner.closed {
-            return Err(Error::Closed);
-        }
-        let message = in_utf8(message)?;
-        let mut gone = Vec::new();
-        let result = inner.link.send(self.clock.now(), message, |settlement, _| gone.push(settlement));
-        if !gone.is_empty() {
-            // What came may be smaller than what went.
-            self.shared.room.notify_waiters();
-        }
-        inner.gone(gone);
-        self.shared.changed.notify_one();
-        result.map_err(Error::Refused)
+        let accepted = inner.accept(&self.shared, self.clock.now(), message);
+        self.shared.stir(inner);
+        accepted
     }
 
     /// Takes a message back that has not been handed to a socket yet; its receipt tells that it was cancelled.
@@ -281,7 +314,7 @@ impl Client {
         let payload = inner.link.cancel(id)?;
         inner.settle(Settlement { id, outcome: Outcome::Cancelled });
         inner.displaced.push(Settlement { id, outcome: Outcome::Cancelled });
-        self.shared.changed.notify_one();
+        self.shared.stir(&mut inner);
         self.shared.room.notify_waiters();
         Some(payload)
     }
@@ -289,8 +322,9 @@ impl Client {
     /// On the native wire, or the JSON one: authenticates anew from now on, at once where a socket is welcome; before what was given with
     /// [`Target::credentials`](crate::Target::credentials) runs out. The source gives them for later sockets.
     pub fn renew(&self, credentials: impl Into<Payload>) {
-        self.shared.lock().link.set_credentials(Some(credentials.into()));
-        self.shared.changed.notify_one();
+        let inner = &mut *self.shared.lock();
+        inner.link.set_credentials(Some(credentials.into()));
+        self.shared.stir(inner);
     }
 
     /// Tells what only the application can know: [`Input::Online`] and [`Input::Offline`], [`Input::Visible`] and
@@ -299,7 +333,7 @@ impl Client {
         let mut inner = self.shared.lock();
         if !inner.closed {
             let _ = inner.link.handle(self.clock.now(), input);
-            self.shared.changed.notify_one();
+            self.shared.stir(&mut inner);
         }
     }
 
@@ -426,44 +460,17 @@ impl Future for Receipt {
     }
 }
 
-/// The messages that the application has not taken: neither acknowledged nor stored as received, so they come again if the process
-/// is killed.
-#[derive(Debug, Default)]
-pub(crate) struct Unread(VecDeque<Option<u64>>);
-
-impl Unread {
-    /// One more is on its way to the application, by its number in the session.
-    pub(crate) fn push(&mut self, number: u64) {
-        self.0.push_back(Some(number));
-    }
-
-    /// Another session has begun: nothing depends on those of the last one any more.
-    pub(crate) fn restart(&mut self) {
-        self.0.iter_mut().for_each(|number| *number = None);
-    }
-
-    fn pop(&mut self) {
-        self.0.pop_front();
-    }
-
-    fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    pub(crate) fn first(&self) -> Option<u64> {
-        self.0.iter().copied().flatten().next()
-    }
-}
-
 /// What comes in. If it is not read, the connection stops reading from its socket.
 ///
 /// In durable mode ([`Options::state`](crate::Options::state)) a message is taken when the next one is asked for: one that the
 /// application was still working on when the process was killed comes again, with the same [number](Received::number).
 pub struct Messages {
-    received: mpsc::Receiver<Received>,
-    /// In durable mode, whom to tell what was taken.
-    taken: Option<(Arc<Shared>, Clock)>,
-    /// The application works on one.
+    shared: Arc<Shared>,
+    clock: Clock,
+    durable: bool,
+    /// Taken over from the connection.
+    ready: VecDeque<Received>,
+    /// In durable mode: the application works on one.
     in_hand: bool,
 }
 
@@ -475,29 +482,38 @@ impl Messages {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         if std::mem::take(&mut self.in_hand) {
-            self.tell(Unread::pop);
+            self.tell(Inbox::done);
         }
-        let received = self.received.poll_recv(cx);
-        self.in_hand = self.taken.is_some() && matches!(received, Poll::Ready(Some(_)));
-        received
+        if self.ready.is_empty() {
+            // Others have their turn, too, while messages never end.
+            let turn = std::task::ready!(poll_proceed(cx));
+            let inner = &mut *self.shared.lock();
+            if inner.inbox.lend(&mut self.ready) {
+                self.shared.stir(inner);
+            }
+            if self.ready.is_empty() && !inner.ended {
+                inner.inbox.wait(cx.waker());
+                return Poll::Pending;
+            }
+            turn.made_progress();
+        }
+        self.in_hand = self.durable && !self.ready.is_empty();
+        Poll::Ready(self.ready.pop_front())
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Unread)) {
-        let Some((shared, clock)) = &self.taken else { return };
-        let inner = &mut *shared.lock();
-        if let Some(unread) = &mut inner.unread {
-            change(unread);
-            let _ = inner.link.handle(clock.now(), Input::Unread(unread.first()));
-            shared.changed.notify_one();
+    fn tell(&self, change: impl FnOnce(&mut Inbox)) {
+        let inner = &mut *self.shared.lock();
+        change(&mut inner.inbox);
+        if let Some(first) = inner.inbox.unread() {
+            let _ = inner.link.handle(self.clock.now(), Input::Unread(first));
         }
+        self.shared.stir(inner);
     }
 }
 
 impl Drop for Messages {
-    /// Nobody wants what comes: all of it counts as taken.
     fn drop(&mut self) {
-        self.received.close();
-        self.tell(Unread::clear);
+        self.tell(Inbox::abandon);
     }
 }
 
@@ -520,7 +536,7 @@ impl futures_util::Stream for Messages {
 pub struct Received {
     /// Text or binary.
     pub kind: Kind,
-    /// Its payload.
+    /// Its payload. Small ones share memory in blocks of 4 KiB: what is to be kept for long is better copied.
     pub data: Bytes,
     /// On the native wire: its number in the session, from 1; what counts there besides messages has numbers, too. 0 elsewhere.
     pub number: u64,

@@ -116,7 +116,6 @@ pub(crate) struct Dialogue {
 
 /// Something for the application, on its way to whoever takes it.
 pub(crate) enum Parcel {
-    Message(mpsc::Sender<Received>, Received),
     Heard(mpsc::Sender<Heard>, Heard),
     Asked(mpsc::Sender<Asked>, Asked),
     /// It has arrived, or nobody wants it.
@@ -140,7 +139,6 @@ impl Parcel {
         match self {
             Parcel::Nothing => None,
             parcel if !may => Some(parcel),
-            Parcel::Message(to, what) => attempt(to, what, Parcel::Message),
             Parcel::Heard(to, what) => attempt(to, what, Parcel::Heard),
             Parcel::Asked(to, what) => attempt(to, what, Parcel::Asked),
         }
@@ -150,7 +148,6 @@ impl Parcel {
     pub(crate) async fn deliver(self) {
         // An error means that nobody wants it any more.
         match self {
-            Parcel::Message(to, what) => drop(to.send(what).await),
             Parcel::Heard(to, what) => drop(to.send(what).await),
             Parcel::Asked(to, what) => drop(to.send(what).await),
             Parcel::Nothing => {}

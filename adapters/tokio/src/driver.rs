@@ -4,18 +4,17 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use everlink::link::{self, Delivery, Epoch, Input};
 use everlink::stream::{Action, Next, Stream};
 use everlink::time::Instant;
-use tokio::sync::mpsc;
+use tokio::task::yield_now;
 use tokio::time::Sleep;
 
-use crate::client::{Inner, Received, Shared};
+use crate::client::{Inner, Shared};
 use crate::clock::{Clock, SleepWatch, wall_clock};
-use crate::dialogue::Parcel;
 use crate::open::{OpenError, Opener, Opening};
 use crate::options::Notice;
 use crate::pipe::{Moved, Pipe};
@@ -29,10 +28,8 @@ enum Happened {
     Connected(Epoch, Target),
     Failed(Epoch, OpenError),
     Moved(Epoch, Moved),
-    /// The application takes messages again.
-    Resumed,
     Link(Input<'static>),
-    /// The deadline came, or the application did something to the link.
+    /// The deadline came, or the application did something: to the link, or by taking what came.
     Tick,
 }
 
@@ -46,9 +43,10 @@ enum Carrier {
 pub(crate) struct Io {
     opener: Opener,
     stream: Stream,
-    messages: mpsc::Sender<Received>,
-    /// Messages for which there was no room, on their way to the application: nothing is read until they have arrived.
+    /// Parts of a dialogue for which there was no room, on their way to the application.
     unread: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    /// Nothing is read until the application has room for what came.
+    paused: bool,
     carriers: Vec<(Epoch, Carrier)>,
     /// In durable mode.
     state: Option<StateFile>,
@@ -65,7 +63,6 @@ impl Io {
     pub(crate) fn new(
         opener: Opener,
         stream: Stream,
-        messages: mpsc::Sender<Received>,
         state: Option<StateFile>,
         watched: Watched,
         clock: Clock,
@@ -74,8 +71,8 @@ impl Io {
         Io {
             opener,
             stream,
-            messages,
             unread: None,
+            paused: false,
             carriers: Vec::new(),
             state,
             happened: VecDeque::new(),
@@ -104,21 +101,28 @@ impl Io {
             };
             self.watched.publish();
             let Some(happened) = self.next(deadline, &shared).await else { return };
-            self.handle(happened, &shared);
+            if self.handle(happened, &shared) {
+                yield_now().await;
+            }
         }
     }
 
     /// What is wanted next. What only concerns those who wait for messages is done on the way, all of it under one lock.
     fn poll(&mut self, shared: &Shared) -> Next<link::Action> {
         let inner = &mut *shared.lock();
+        inner.stirred = false;
         let mut settled = false;
         let next = loop {
             match self.stream.poll(&mut inner.link) {
-                Next::Do(Action::Tell(action @ link::Action::Settled(settlement))) => {
+                Next::Do(Action::Tell(link::Action::Settled(first))) => {
                     settled = true;
-                    inner.settle(settlement);
-                    if self.watched.is_observed() {
-                        self.notices.push(Notice::Action(action));
+                    let mut next = Some(first);
+                    while let Some(settlement) = next {
+                        inner.settle(settlement);
+                        if self.watched.is_observed() {
+                            self.notices.push(Notice::Action(link::Action::Settled(settlement)));
+                        }
+                        next = inner.link.settled();
                     }
                 }
                 next => break next,
@@ -168,13 +172,23 @@ impl Io {
         }
     }
 
-    fn handle(&mut self, happened: Happened, shared: &Arc<Shared>) {
+    /// Whether the application should have its turn.
+    fn handle(&mut self, happened: Happened, shared: &Arc<Shared>) -> bool {
         let now = self.clock.now();
         if let Happened::Failed(epoch, (failure, detail)) = &happened {
             let (epoch, failure, detail) = (*epoch, *failure, detail.clone());
             self.watched.tell(&Notice::Failed { epoch, failure, detail });
         }
-        let inner = &mut *shared.lock();
+        let (reader, much) = {
+            let inner = &mut *shared.lock();
+            self.take(happened, shared, inner, now);
+            (inner.inbox.reader(), inner.inbox.is_much())
+        };
+        reader.into_iter().for_each(Waker::wake);
+        much
+    }
+
+    fn take(&mut self, happened: Happened, shared: &Arc<Shared>, inner: &mut Inner, now: Instant) {
         let link = &mut inner.link;
         match happened {
             Happened::Connected(epoch, target) => match secret() {
@@ -196,56 +210,38 @@ impl Io {
                 self.deliver(shared, inner, now, epoch);
             }
             Happened::Moved(epoch, Moved::Lost) => self.stream.lost(link, now, epoch),
-            Happened::Resumed => {
-                self.stream.resume(link, now);
-                let epochs: Vec<Epoch> = self.stream.epochs().collect();
-                epochs.into_iter().for_each(|epoch| self.deliver(shared, inner, now, epoch));
-            }
             Happened::Link(input) => link.handle(now, input).for_each(drop),
-            Happened::Tick => self.stream.tick(link, now),
+            Happened::Tick => {
+                self.stream.tick(link, now);
+                if self.paused && self.unread.is_none() && !inner.inbox.is_full() {
+                    self.paused = false;
+                    self.stream.resume(link, now);
+                    let epochs: Vec<Epoch> = self.stream.epochs().collect();
+                    epochs.into_iter().for_each(|epoch| self.deliver(shared, inner, now, epoch));
+                }
+            }
         }
     }
 
     /// Hands what came to the application, until there is nothing more or the application does not keep up.
     fn deliver(&mut self, shared: &Arc<Shared>, inner: &mut Inner, now: Instant, epoch: Epoch) {
-        let Inner { link, unread: untaken, dialogue, .. } = inner;
+        let Inner { link, inbox, dialogue, .. } = inner;
         while let Some(mut deliveries) = self.stream.read(link, now, epoch) {
             let mut unread = Vec::new();
             while let Some(delivery) = deliveries.next() {
-                let (kind, data) = match delivery {
-                    Delivery::Message { kind, data } => (kind, data),
-                    other => {
-                        if let Some(parcel) = dialogue.heard(shared, link, now, &other) {
-                            unread.extend(parcel.try_deliver(unread.is_empty()));
-                            continue;
-                        }
-                        if let (Delivery::Session { resumed: false, .. }, Some(untaken)) =
-                            (&other, untaken.as_mut())
-                        {
-                            untaken.restart();
-                        }
-                        self.notices.extend(Notice::of_delivery(epoch, &other));
-                        continue;
+                if let Delivery::Message { kind, data } = delivery {
+                    inbox.push(kind, data, deliveries.number());
+                } else if let Some(parcel) = dialogue.heard(shared, link, now, &delivery) {
+                    unread.extend(parcel.try_deliver(unread.is_empty()));
+                } else {
+                    if let Delivery::Session { resumed: false, .. } = &delivery {
+                        inbox.restart();
                     }
-                };
-                let number = deliveries.number();
-                let received = Received { kind, data: bytes::Bytes::copy_from_slice(data), number };
-                if let Some(untaken) = untaken.as_mut().filter(|_| !self.messages.is_closed()) {
-                    untaken.push(number);
+                    self.notices.extend(Notice::of_delivery(epoch, &delivery));
                 }
-                let left = match unread.is_empty().then(|| self.messages.try_reserve()) {
-                    Some(Ok(room)) => {
-                        room.send(received);
-                        None
-                    }
-                    // Nobody wants it any more.
-                    Some(Err(mpsc::error::TrySendError::Closed(()))) => None,
-                    Some(Err(mpsc::error::TrySendError::Full(()))) | None => Some(received),
-                };
-                unread.extend(left.map(|received| Parcel::Message(self.messages.clone(), received)));
             }
-            if let Some(untaken) = untaken {
-                link.handle(now, Input::Unread(untaken.first())).for_each(drop);
+            if let Some(first) = inbox.unread() {
+                link.handle(now, Input::Unread(first)).for_each(drop);
             }
             if !unread.is_empty() {
                 self.unread = Some(Box::pin(async move {
@@ -253,6 +249,9 @@ impl Io {
                         parcel.deliver().await;
                     }
                 }));
+            }
+            self.paused = self.unread.is_some() || inbox.is_full();
+            if self.paused {
                 self.stream.pause(link, now);
             }
         }
@@ -298,7 +297,7 @@ impl Io {
             && sent.as_mut().poll(cx).is_ready()
         {
             self.unread = None;
-            self.happened.push_back(Happened::Resumed);
+            self.happened.push_back(Happened::Tick);
         }
         if let Some(Poll::Ready(input)) = self.state.as_mut().map(|state| state.poll(cx)) {
             self.happened.push_back(Happened::Link(input));

@@ -35,6 +35,7 @@ mod clock;
 mod dial;
 mod dialogue;
 mod driver;
+mod inbox;
 mod open;
 mod options;
 mod pipe;

@@ -63,9 +63,8 @@ async fn everlink_link(addr: SocketAddr, traffic: Traffic, (mut asked, done): Wo
     let payload = Bytes::from(traffic.payload());
     while let Some(bursts) = asked.recv().await {
         for _ in 0..bursts {
-            for _ in 0..traffic.burst {
-                client.send(Message::binary(payload.clone())).expect("there is room");
-            }
+            let burst = (0..traffic.burst).map(|_| Message::binary(payload.clone()));
+            client.send_all(burst).expect("there is room");
             for _ in 0..traffic.burst {
                 let received = messages.recv().await.expect("it lives on");
                 assert_eq!(received.data.len(), traffic.size);

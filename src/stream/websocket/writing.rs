@@ -224,10 +224,10 @@ impl<B: Room> WebSocket<B> {
         self.broken |= !self.outbound.retract();
     }
 
-    /// Whether it takes another frame of a link's, of up to so many bytes.
+    /// Whether it takes another frame of a link's, of up to `largest` bytes, while fewer than `most` wait.
     #[inline]
-    pub(in crate::stream) fn takes(&self, largest: usize) -> bool {
-        self.outbound.len() < ROOM && self.has_room(largest)
+    pub(in crate::stream) fn takes(&self, largest: usize, most: usize) -> bool {
+        self.outbound.len() < most && self.has_room(largest)
     }
 
     /// Writes a message that was pulled from a link; `false` if it finds no room.

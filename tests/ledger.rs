@@ -3,8 +3,12 @@
 use core::time::Duration;
 
 use crate::harness::{Door, Script, ms};
-use everlink::link::{Event, Failure, Input};
+use everlink::dialogue::Ask;
+use everlink::link::{Action, Config, Event, Failure, Input, Link, Next};
 use everlink::outbox::{Key, Message, Outcome, Policy};
+use everlink::time::Instant;
+use everlink::wire::Wire;
+use everlink::wire::native::Limits;
 
 fn message(text: &str) -> Message<Vec<u8>> {
     Message::text(text.into())
@@ -45,6 +49,39 @@ fn every_outcome_is_told_once_and_counted() {
     let seen = [drops.replaced, drops.expired, drops.cancelled, drops.evicted, drops.in_doubt, drops.stopped];
     assert_eq!(seen.map(everlink::metrics::Counter::get), [1, 1, 1, 1, 3, 0]);
     assert_eq!(drops.total() + counts.written.get(), 8);
+}
+
+#[test]
+fn what_is_told_ahead_of_its_turn_is_not_told_again() {
+    for ahead in 0..4 {
+        let mut link = Link::<Vec<u8>>::new(Config::default(), 1).unwrap();
+        let ids: Vec<_> =
+            ["a", "b", "c"].map(|text| link.send(Instant::ORIGIN, message(text), |_, _| ()).unwrap()).into();
+        assert_eq!(link.settled(), None);
+        link.handle(Instant::ORIGIN, Input::Stop { linger: Duration::ZERO }).for_each(drop);
+        let mut told: Vec<_> = core::iter::from_fn(|| link.settled()).take(ahead).collect();
+        while let Next::Do(action) = link.poll() {
+            let Action::Settled(settlement) = action else { panic!("{action:?}") };
+            told.push(settlement);
+        }
+        assert_eq!(link.settled(), None);
+        assert_eq!(told.iter().map(|settlement| settlement.id).collect::<Vec<_>>(), ids);
+        assert!(told.iter().all(|settlement| settlement.outcome == Outcome::Stopped));
+        assert_eq!(link.report(Instant::ORIGIN).counts.drops.stopped.get(), 3);
+    }
+}
+
+#[test]
+fn a_request_is_not_told_as_a_message_ahead_of_its_turn() {
+    let config = Config { wire: Wire::Native(Limits::default()), ..Config::default() };
+    let mut link = Link::<Vec<u8>>::new(config, 1).unwrap();
+    link.open_dialogue();
+    let id = link.request(Instant::ORIGIN, &Ask::query("weather", "Oslo"), |_, _| ()).unwrap();
+    while let Next::Do(_) = link.poll() {}
+    link.handle(Instant::ORIGIN, Input::Stop { linger: Duration::ZERO }).for_each(drop);
+    assert_eq!(link.settled(), None);
+    let Next::Do(Action::Ended(ended)) = link.poll() else { panic!() };
+    assert_eq!(ended.id, id);
 }
 
 // pain 9

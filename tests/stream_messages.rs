@@ -230,6 +230,38 @@ fn an_application_that_does_not_keep_up_stops_the_reading() {
 }
 
 #[test]
+fn a_socket_that_takes_much_is_given_twice_as_much_at_once() {
+    let mut config = quiet();
+    (config.outbox.messages, config.outbox.bytes) = (1000, 10 << 20);
+    let mut rig = Rig::open(config);
+    let epoch = rig.epoch();
+    (0..500).for_each(|number| rig.give(&format!("{number:>1000}")));
+    // In thousands of bytes; a message is 1008.
+    let given = |rig: &Rig| rig.stream.transmit(epoch).len() / 1000;
+    assert_eq!(given(&rig), 17);
+    // What leaves in a tenth of a second counts, not how many pieces it leaves in.
+    for (piece, expected) in [(10_000, 17), (7_000, 17), (7_000, 24), (7_000, 31), (7_000, 33), (40_000, 33)]
+    {
+        rig.take_some(epoch, piece);
+        assert_eq!(given(&rig), expected, "after {piece}");
+    }
+    // Now 5 kB leave in each tenth: what is there is used up, and then it is 16 KiB again.
+    let slowly: Vec<usize> = (0..8)
+        .map(|_| {
+            rig.pass(Duration::from_millis(100));
+            rig.take_some(epoch, 5000);
+            given(&rig)
+        })
+        .collect();
+    assert_eq!(slowly, [33, 28, 23, 18, 17, 17, 16, 16]);
+    // And nothing for a while.
+    rig.take_some(epoch, 40_000);
+    rig.pass(Duration::from_millis(200));
+    rig.take_some(epoch, 10_000);
+    assert_eq!(given(&rig), 17);
+}
+
+#[test]
 fn pings_beyond_what_is_read_are_answered_by_the_last() {
     let mut rig = Rig::open(quiet());
     let epoch = rig.epoch();

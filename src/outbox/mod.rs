@@ -397,6 +397,7 @@ impl Outbox {
     }
 
     /// Reports the message that was settled first, and frees its slot. Call it until it returns `None`.
+    #[inline]
     pub fn next_settlement<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>) -> Option<Settlement> {
         let index = self.settled.head(arena)?;
         let slot = arena.slot_mut(index).filter(|slot| slot.owner == self.salt)?;

@@ -4,7 +4,7 @@ mod rig;
 
 use everlink::link::{Cause, State};
 use everlink_cli::relay::Relay;
-use everlink_tokio::{Action, Message, Notice, Outcome, Status};
+use everlink_tokio::{Action, Message, Notice, Options, Outcome, Status};
 use rig::native::{Hand, Scribe, Seen, Served, brisk, native, quick_native};
 use rig::{Rig, Stage, ms, nervous, soon};
 use tokio::net::TcpListener;
@@ -13,7 +13,9 @@ use tokio::net::TcpListener;
 async fn line(config: everlink_tokio::Config) -> (Served, Relay, Rig) {
     let served = Served::with(brisk(), |scribe| scribe.echo = true).await;
     let relay = Relay::start(served.server.local_addr()).unwrap();
-    let mut rig = Rig::new(relay.local_addr(), config);
+    // Whoever does not take what comes gets no acknowledgements either, and the queue of what he sends fills up.
+    let options = Options { config, inbound: 200, ..Options::default() };
+    let mut rig = Rig::with(&format!("ws://{}", relay.local_addr()), options);
     rig.status(Status::Connected).await;
     (served, relay, rig)
 }

@@ -101,7 +101,7 @@ fn clients(other_end: &Thread, traffic: Traffic) -> Vec<Contender> {
         let run = all((0..traffic.connections).map(work).collect());
         Contender { name, thread, run }
     };
-    clients::ALL.into_iter().filter(|(n,_)| std::env::var("ONLY").map_or(true, |o| o.split(',').any(|o| o==*n))).map(contender).collect()
+    clients::ALL.into_iter().map(contender).collect()
 }
 
 type Worker = (mpsc::UnboundedSender<u64>, std::sync::mpsc::Receiver<()>);

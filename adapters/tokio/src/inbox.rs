@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use bytes::{Bytes, BytesMut};
 use everlink::outbox::Kind;
 
+use crate::blocks::Blocks;
 use crate::client::Received;
 
 /// A queue behind the lock of its connection. What one frame brings may pass its bound; then the writer waits.
@@ -25,15 +25,10 @@ pub(crate) struct Inbox {
     abandoned: bool,
     /// In durable mode.
     unread: Option<Unread>,
-    block: BytesMut,
+    blocks: Blocks,
 }
 
 impl Inbox {
-    /// Small messages lie side by side in blocks, for one allocation each would cost more than all else that is done with them. Whoever
-    /// keeps one keeps its block.
-    const BLOCK: usize = 4 << 10;
-    const SMALL: usize = Inbox::BLOCK / 8;
-
     const MUCH: usize = 32 << 10;
 
     pub(crate) fn new(bound: usize, durable: bool) -> Inbox {
@@ -46,7 +41,7 @@ impl Inbox {
             full: false,
             abandoned: false,
             unread: durable.then(Unread::default),
-            block: BytesMut::new(),
+            blocks: Blocks::default(),
         }
     }
 
@@ -57,21 +52,9 @@ impl Inbox {
         if let Some(unread) = &mut self.unread {
             unread.push(number);
         }
-        let data = self.copy(data);
+        let data = self.blocks.copy(data);
         self.bytes += data.len();
         self.queue.push_back(Received { kind, data, number });
-    }
-
-    fn copy(&mut self, data: &[u8]) -> Bytes {
-        if data.len() > Inbox::SMALL {
-            return Bytes::copy_from_slice(data);
-        }
-        if self.block.capacity() < data.len() {
-            // The same one again, if nobody kept any of it.
-            self.block.reserve(Inbox::BLOCK);
-        }
-        self.block.extend_from_slice(data);
-        self.block.split().freeze()
     }
 
     /// Another session has begun: nothing depends on the messages of the last one any more.
@@ -193,24 +176,6 @@ mod tests {
         hands.clear();
         assert!(!inbox.lend(&mut hands), "it was told");
         assert!(!inbox.is_full());
-    }
-
-    #[test]
-    fn small_messages_share_blocks_that_are_used_again() {
-        let (mut inbox, mut hands, mut blocks) =
-            (inbox(0), VecDeque::new(), std::collections::HashSet::new());
-        for number in 0..10_000_u32 {
-            inbox.push(Kind::Binary, &number.to_be_bytes(), 0);
-            inbox.lend(&mut hands);
-            let received = hands.pop_front().unwrap();
-            assert_eq!(*received.data, number.to_be_bytes());
-            blocks.insert(received.data.as_ptr() as usize);
-        }
-        assert!(blocks.len() <= Inbox::BLOCK / 4, "{}", blocks.len());
-        let large = vec![7; 2 * Inbox::BLOCK];
-        inbox.push(Kind::Binary, &large, 0);
-        inbox.lend(&mut hands);
-        assert_eq!(hands.pop_front().unwrap().data, large);
     }
 
     #[test]

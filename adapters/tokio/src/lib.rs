@@ -30,6 +30,7 @@
 #[doc = include_str!("../../../README.md")]
 struct ReadMe;
 
+mod blocks;
 mod client;
 mod clock;
 mod dial;

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 use super::Credentials;
 use super::dialogue::{Asked, Publish, Subscribe};
 use crate::Received;
+use crate::blocks::Blocks;
 
 /// What a session is told.
 #[derive(Debug)]
@@ -30,10 +31,10 @@ pub enum Event {
 }
 
 impl Event {
-    fn of(delivery: Delivery<'_>, number: u64) -> Option<Event> {
+    fn of(blocks: &mut Blocks, delivery: Delivery<'_>, number: u64) -> Option<Event> {
         match delivery {
             Delivery::Message { kind, data } => {
-                Some(Event::Message(Received { kind, data: Bytes::copy_from_slice(data), number }))
+                Some(Event::Message(Received { kind, data: blocks.copy(data), number }))
             }
             Delivery::Credentials(credentials) => {
                 Some(Event::Credentials(Credentials(Bytes::copy_from_slice(credentials.reveal()))))
@@ -68,6 +69,7 @@ pub(super) struct Inbox {
 #[derive(Debug, Default)]
 struct State {
     queue: VecDeque<Event>,
+    blocks: Blocks,
     /// The handler works on the message of this number.
     in_hand: Option<u64>,
     ended: bool,
@@ -97,7 +99,7 @@ impl Inbox {
         let before = state.queue.len();
         while let Some(delivery) = deliveries.next() {
             let number = deliveries.number();
-            let event = other(&delivery, number).or_else(|| Event::of(delivery, number));
+            let event = other(&delivery, number).or_else(|| Event::of(&mut state.blocks, delivery, number));
             state.queue.extend(event);
         }
         if state.queue.len() > before {

@@ -12,6 +12,7 @@
 mod arguments;
 mod config_flags;
 mod config_words;
+mod defaults;
 mod errput;
 mod events;
 mod input;
@@ -25,6 +26,7 @@ mod tally;
 use std::process::ExitCode;
 
 pub use arguments::{Arguments, Wire};
+pub(crate) use defaults::defaults;
 use errput::complain;
 use settings::Settings;
 

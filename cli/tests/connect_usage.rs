@@ -122,11 +122,32 @@ async fn flags_override_the_file_which_overrides_the_defaults() {
 }
 
 #[tokio::test]
+async fn the_waits_of_one_client_give_way_one_by_one_to_the_file_and_the_flags() {
+    let path = file("backoff.toml", b"[backoff]\nratio = \"2\"\ncap = \"9s\"\n");
+    let path = path.to_str().unwrap();
+    for (flags, expected) in [
+        (&[][..], ["250ms", "51/50", "forever", "30s"]),
+        (&["--config", path], ["250ms", "2", "forever", "9s"]),
+        (&["--config", path, "--backoff.cap", "8s", "--backoff.base", "1s"], ["1s", "2", "forever", "8s"]),
+    ] {
+        let output = run(&[&["connect", URL, "--json"], flags].concat()).await;
+        let start = output.stderr.split(|byte| *byte == b'\n').next().unwrap();
+        let start: Value = serde_json::from_slice(start).unwrap();
+        let backoff = ["base", "ratio", "attempts", "cap"].map(|name| &start["config"]["backoff"][name]);
+        assert_eq!(backoff, expected, "{flags:?}");
+    }
+}
+
+#[tokio::test]
 async fn help_shows_every_number_with_its_default() {
     let help = String::from_utf8(run(&["connect", "--help"]).await.stdout).unwrap();
-    for words in
-        ["--heartbeat.interval <TIME>", "[default: 15s]", "Configuration: backoff:", "--open_timeout"]
-    {
+    for words in [
+        "--heartbeat.interval <TIME>",
+        "[default: 15s]",
+        "Configuration: backoff:",
+        "--open_timeout",
+        "[default: 51/50]",
+    ] {
         assert!(help.contains(words), "{words}");
     }
     let short = String::from_utf8(run(&["connect", "-h"]).await.stdout).unwrap();
@@ -165,6 +186,8 @@ async fn tokens_and_queries_are_shown_nowhere() {
             "--stay",
             "--backoff.base",
             "10ms",
+            "--backoff.attempts",
+            "10",
             "--trace",
             trace.to_str().unwrap(),
         ]);

@@ -33,6 +33,7 @@ struct ReadMe;
 mod blocks;
 mod client;
 mod clock;
+mod dial;
 mod dialogue;
 mod driver;
 mod inbox;

@@ -5,7 +5,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use everlink::link::Failure;
 use everlink::stream::ROOM;
@@ -14,11 +13,9 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
+use crate::dial;
 use crate::pipe::Duplex;
 use crate::target::Target;
-
-/// How long one address may take before the next one is tried beside it (RFC 8305, section 8).
-const NEXT_ADDRESS: Duration = Duration::from_millis(250);
 
 /// What went wrong: for the link, and in words.
 pub(crate) type OpenError = (Failure, String);
@@ -78,7 +75,9 @@ pub(crate) async fn open(
 ) -> Result<Box<dyn Duplex>, OpenError> {
     let (host, port) = (target.host(), target.port());
     let addresses = tokio::net::lookup_host((host, port)).await.map_err(|e| (Failure::Dns, e.to_string()))?;
-    let tcp = connect(addresses.collect()).await.map_err(|e| (Failure::Connect, e.to_string()))?;
+    let tcp = dial::first(addresses.collect(), TcpStream::connect)
+        .await
+        .map_err(|e| (Failure::Connect, e.to_string()))?;
     prepare(&tcp);
     if !target.is_tls() {
         return Ok(Box::new(tcp));
@@ -109,29 +108,6 @@ fn hold_back_little(tcp: &TcpStream) {
 /// Elsewhere it cannot be asked for.
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 const fn hold_back_little(_: &TcpStream) {}
-
-/// Tries the addresses in order, each a little after the one before, and keeps the first that connects.
-async fn connect(addresses: Vec<std::net::SocketAddr>) -> io::Result<TcpStream> {
-    let mut attempts = tokio::task::JoinSet::new();
-    let mut rest = addresses.into_iter();
-    let mut error = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    let mut next = rest.next();
-    loop {
-        if let Some(address) = next.take() {
-            attempts.spawn(TcpStream::connect(address));
-        }
-        tokio::select! {
-            done = attempts.join_next() => match done {
-                None => return Err(error),
-                Some(Ok(Ok(stream))) => return Ok(stream),
-                Some(Ok(Err(failed))) => error = failed,
-                Some(Err(failed)) => error = io::Error::other(failed),
-            },
-            () = tokio::time::sleep(NEXT_ADDRESS), if rest.len() > 0 => {}
-        }
-        next = rest.next();
-    }
-}
 
 fn tls_failure(error: io::Error) -> OpenError {
     let failure = match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {

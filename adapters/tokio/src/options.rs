@@ -36,8 +36,9 @@ pub struct Options {
     pub inbound: usize,
     /// On the native wire: a file that the link's state is kept in, which turns the durable mode on (`config.delivery.durable`): nothing
     /// leaves that a killed process would not know of when it comes back. If the file is there, the link goes on from it.
-    /// It holds the resume token and what is queued. A second one that is
-    /// given the same file is refused, as long as the first one has it: a file beside it, with `.lock` behind its name, is locked.
+    /// It holds the resume token and what is queued. A second one that is given the same file is refused, as long as the first one has
+    /// it: a file beside it, with `.lock` behind its name, is locked. (That is waited for, up to half a second, in which `connect` blocks
+    /// its thread: the last write of one that was dropped has to end.)
     pub state: Option<PathBuf>,
     /// On a wire that has them: keeps the books of requests and channels, of which the [`Client`](crate::Client) has calls; true by
     /// default. Without it, what the server says of them comes as it is, and the application may write its own.

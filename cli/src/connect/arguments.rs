@@ -11,6 +11,10 @@ use crate::flags;
 /// One line of input is one text message; one message is one line of output. At the end of the input it waits until every
 /// line is settled, then closes. Exit codes: 0 when every line was settled well (written or acknowledged), 1 when not, when
 /// the link gave up or a file cannot be used, 2 for a usage error. Events of --json: docs/events.md.
+///
+/// Somebody waits for it, so it tries again soon and without end: after at most 250 ms and a twenty-fifth of how long the outage has
+/// lasted, 30 s at most. Where many of it run against one server, --backoff.base 1s --backoff.ratio 2 (as in the library) spreads
+/// them better; --backoff.attempts 10 gives up.
 #[derive(Debug, clap::Args)]
 #[command(args_override_self = true)]
 pub struct Arguments {

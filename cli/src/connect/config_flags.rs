@@ -12,6 +12,7 @@ use everlink::wire::Wire;
 use toml::{Table, Value};
 
 use super::config_words::words;
+use super::defaults::defaults;
 
 /// One number of the configuration.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(super) struct Leaf {
 /// All of them, in the order of the configuration's fields, those outside of any part first.
 pub(super) static LEAVES: LazyLock<Vec<Leaf>> = LazyLock::new(|| {
     let mut leaves = Vec::new();
-    collect("", table_of(&Config::default()), &mut leaves);
+    collect("", table_of(&defaults()), &mut leaves);
     // Each wire has numbers of its own; the default has those of one.
     for wire in [Wire::Native(Default::default()), Wire::Json(Default::default())] {
         let config = Config { wire, ..Config::default() };
@@ -57,18 +58,23 @@ fn collect(prefix: &str, table: Table, leaves: &mut Vec<Leaf>) {
 }
 
 impl Leaf {
-    /// The text on the command line as a value of the type that the default has; as text where it is none, for words such as
-    /// `forever`, and so that the configuration's own error says what it wanted.
-    fn value(&self, text: &str) -> Value {
-        typed(&self.default, text).unwrap_or_else(|| Value::String(text.to_owned()))
+    /// The text on the command line as a value of the type that the default has; else as text, for words such as `forever`, and so
+    /// that the configuration's own error says what it wanted; else as a number, where the default is such a word.
+    fn parse(&self, text: &str) -> Result<Value, String> {
+        let number = text.parse().ok().map(Value::Integer);
+        let value = typed(&self.default, text).unwrap_or_else(|| Value::String(text.to_owned()));
+        self.fits(&value).or_else(|error| match number {
+            Some(number) => self.fits(&number).map_err(|_| error),
+            None => Err(error),
+        })
     }
 
-    fn parse(&self, text: &str) -> Result<Value, String> {
-        let value = self.value(text);
+    /// This value, if the configuration takes it here.
+    fn fits(&self, value: &Value) -> Result<Value, String> {
         let mut table = Table::new();
         set(&mut table, &self.path, value.clone());
         match table.try_into::<Config>() {
-            Ok(_) => Ok(value),
+            Ok(_) => Ok(value.clone()),
             Err(error) => Err(error.message().to_owned()),
         }
     }
@@ -217,6 +223,10 @@ mod tests {
     fn words_that_stand_for_numbers_are_read() {
         let leaf = |path| LEAVES.iter().find(|leaf| leaf.path == path).unwrap();
         assert!(leaf("backoff.attempts").parse("forever").is_ok());
+        assert_eq!(leaf("backoff.attempts").parse("3"), Ok(Value::Integer(3)));
+        assert!(
+            leaf("backoff.attempts").parse("some").unwrap_err().contains("a whole number or \"forever\"")
+        );
         assert!(leaf("outbox.age").parse("off").is_ok());
         assert!(leaf("backoff.ratio").parse("3/2").is_ok());
         assert!(leaf("retry.final_close").parse("").is_ok());

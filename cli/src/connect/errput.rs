@@ -32,6 +32,14 @@ impl Errput {
         Errput(sender)
     }
 
+    /// Writes nothing; the second value gives the lines so far.
+    #[cfg(test)]
+    pub(super) fn kept() -> (Errput, impl Fn() -> Vec<String>) {
+        let (sender, items) = sync_channel(WAITING);
+        let line = |item| if let Item::Line(line) = item { Some(line) } else { None };
+        (Errput(sender), move || items.try_iter().filter_map(line).collect())
+    }
+
     /// Writes a line, if there is room for it to wait.
     pub(super) fn line(&self, line: String) -> bool {
         self.0.try_send(Item::Line(line)).is_ok()

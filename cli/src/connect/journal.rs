@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use everlink::link::Config;
+use everlink::link::{Config, Epoch};
 use everlink::metrics::{Queue, Report};
 use everlink_tokio::{Action, Client, Error, MessageId, Messages, Notice, Outcome, Received, State, Status};
 use tokio::sync::watch;
@@ -44,6 +44,8 @@ struct Inner {
     state: Option<watch::Receiver<State>>,
     /// What the last attempt or socket said at its end.
     last_words: String,
+    /// The last socket that ended by itself: it may be abandoned all the same.
+    ended: Option<Epoch>,
     /// That came in.
     messages: u64,
     pongs: u64,
@@ -53,16 +55,21 @@ struct Inner {
 
 impl Journal {
     pub(super) fn new(audience: Audience, screen: SharedScreen) -> Journal {
+        Journal::on(audience, Errput::start(screen))
+    }
+
+    fn on(audience: Audience, errput: Errput) -> Journal {
         Journal(Mutex::new(Inner {
             started: Instant::now(),
             audience,
-            errput: Errput::start(screen),
+            errput,
             lost: 0,
             tally: Tally::default(),
             last: 0,
             early: Vec::new(),
             state: None,
             last_words: String::new(),
+            ended: None,
             messages: 0,
             pongs: 0,
             suspensions: 0,
@@ -111,6 +118,7 @@ impl Journal {
             Notice::Closed { epoch, code, reason, clean } => {
                 let (epoch, code, clean) = (*epoch, *code, *clean);
                 inner.last_words = visible(reason);
+                inner.ended = Some(epoch);
                 inner.event(Event::Close { epoch, code, reason, clean, abandoned: false });
             }
             Notice::Session { epoch, resumed, number } => {
@@ -222,6 +230,8 @@ impl Inner {
     fn action(&mut self, now: everlink::time::Instant, action: Action) {
         match action {
             Action::Open { epoch, attempt, .. } => self.event(Event::Opening { epoch, attempt }),
+            // A server that hands a session over to the next socket ends the one before just when that is abandoned.
+            Action::Abandon { epoch } if self.ended == Some(epoch) => {}
             Action::Abandon { epoch } => {
                 self.last_words.clear();
                 self.event(Event::Close { epoch, code: None, reason: "", clean: false, abandoned: true });
@@ -338,4 +348,29 @@ fn millis(time: Duration) -> u64 {
 fn visible(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_default().collect() } else { String::from(c) };
     text.chars().map(escape).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use everlink::time;
+    use serde_json::Value;
+
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_socket_is_told_once() {
+        let (errput, lines) = Errput::kept();
+        let journal = Journal::on(Audience::Machine, errput);
+        let now = time::Instant::from_micros(1);
+        let abandoned = |epoch| Notice::Action(Action::Abandon { epoch });
+        let closed = |epoch| Notice::Closed { epoch, code: Some(4100), reason: String::new(), clean: true };
+        let epoch = |number| Epoch::new(number).unwrap();
+        for notice in [closed(epoch(1)), abandoned(epoch(1)), abandoned(epoch(2)), closed(epoch(3))] {
+            journal.notice(now, &notice);
+        }
+        let told = lines().into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        let told: Vec<_> =
+            told.map(|event| (event["epoch"].as_u64(), event["abandoned"].as_bool())).collect();
+        assert_eq!(told, [(Some(1), Some(false)), (Some(2), Some(true)), (Some(3), Some(false))]);
+    }
 }

@@ -18,6 +18,7 @@ use toml::{Table, Value};
 
 use super::arguments::{Arguments, Binary, WhenFull, Wire};
 use super::config_flags::{merge, set, table_of};
+use super::defaults::defaults;
 
 /// What is wrong, in one line, and the exit code for it: 1 for a file, 2 for a usage error.
 #[derive(Debug)]
@@ -126,7 +127,7 @@ fn configuration(arguments: &Arguments) -> Result<(Config, bool), Problem> {
     if wire != Wire::Native && arguments.state.is_some() {
         return Err(Problem::usage("--state is for the native wire (--wire native)"));
     }
-    let mut own = Config::default();
+    let mut own = defaults();
     own.delivery.durable = arguments.state.is_some();
     own.wire = match wire {
         Wire::Raw => own.wire,

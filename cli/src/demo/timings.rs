@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use everlink::link::Config;
 
+use crate::connect::defaults;
+
 /// A setting that differs from its default.
 struct Setting {
     /// As in the configuration; the flag of `everlink connect`.
@@ -15,7 +17,7 @@ struct Setting {
     meaning: &'static str,
 }
 
-const SETTINGS: [Setting; 14] = [
+const SETTINGS: [Setting; 11] = [
     Setting {
         name: "heartbeat.interval",
         value: "1s",
@@ -71,30 +73,10 @@ const SETTINGS: [Setting; 14] = [
         meaning: "for closing one",
     },
     Setting {
-        name: "backoff.base",
-        value: "200ms",
-        default: |config| time(config.backoff.base),
-        meaning: "first wait (half of it is chance)",
-    },
-    Setting {
-        name: "backoff.cap",
-        value: "1s",
-        default: |config| time(config.backoff.cap),
-        meaning: "waits double up to this",
-    },
-    Setting {
         name: "backoff.stable_after",
         value: "1s",
         default: |config| time(config.backoff.stable_after),
         meaning: "connected so long: first wait again",
-    },
-    Setting {
-        name: "backoff.attempts",
-        value: "forever",
-        default: |config| {
-            config.backoff.attempts.map_or("forever".to_owned(), |attempts| attempts.to_string())
-        },
-        meaning: "attempts before it gives up",
     },
     Setting {
         name: "outbox.messages",
@@ -114,7 +96,7 @@ pub(super) struct Table;
 
 impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let defaults = Config::default();
+        let defaults = defaults();
         writeln!(f, "  {:<24}{:>8}  {:>10}", "setting", "here", "default")?;
         for Setting { name, value, default, meaning } in &SETTINGS {
             let default = default(&defaults);

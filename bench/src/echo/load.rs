@@ -102,7 +102,8 @@ pub async fn mirror(listener: TcpListener, traffic: Traffic) {
     while let Ok((tcp, _)) = listener.accept().await {
         tokio::spawn(async move {
             tcp.set_nodelay(true).expect("an option");
-            let asked = accept(tcp, Options::default()).await.expect("a client");
+            // A hundred at once are too many for the queue of connections, and who waits long opens a second one.
+            let Ok(asked) = accept(tcp, Options::default()).await else { return };
             let mut socket = asked.agree(&Default::default()).expect("an answer");
             let (payload, mut count) = (traffic.payload(), 0);
             while let Some(event) = socket.next().await {

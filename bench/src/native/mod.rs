@@ -32,7 +32,7 @@ pub fn run() {
         let len = message.encode(&mut frame).expect("there is room");
         let decode = || {
             for item in Reader::new(black_box(&frame[..len]), black_box(&limits)) {
-                assert!(matches!(black_box(item), Ok(Item::Envelope(Envelope::Message { .. }))));
+                assert!(matches!(black_box(&item), Ok(Item::Envelope(Envelope::Message { .. }))));
             }
         };
         print(&format!("native_decode_64B_{name}"), nanoseconds(100_000, decode), "ns");

@@ -279,6 +279,25 @@ fn payload(bytes: &[u8]) -> Result<(), Problem> {
     if bytes.is_ascii() || crate::utf8::text(bytes).is_some() { Ok(()) } else { Err(Problem::Text) }
 }
 
+/// A number of any length, and what is behind it. (It is given, and not changed in place, so that the fields can stay in registers.)
+fn longer(mut rest: &[u8]) -> Result<(u64, &[u8]), Problem> {
+    let mut number: u64 = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, behind) = rest.split_first().ok_or(Problem::Truncated)?;
+        rest = behind;
+        let bits = u64::from(byte & 0x7F);
+        let is_last = byte < 0x80;
+        if bits << shift >> shift != bits || (is_last && byte == 0 && shift > 0) {
+            return Err(Problem::Number);
+        }
+        number |= bits << shift;
+        if is_last {
+            return Ok((number, rest));
+        }
+    }
+    Err(Problem::Number)
+}
+
 /// The fields that are not read yet. What is left at the end belongs to a later version.
 struct Fields<'a, 'l> {
     rest: &'a [u8],
@@ -301,25 +320,9 @@ impl<'a> Fields<'a, '_> {
             self.rest = rest;
             return Ok(byte.into());
         }
-        self.longer()
-    }
-
-    fn longer(&mut self) -> Result<u64, Problem> {
-        let mut number: u64 = 0;
-        for shift in (0..64).step_by(7) {
-            let (&byte, rest) = self.rest.split_first().ok_or(Problem::Truncated)?;
-            self.rest = rest;
-            let bits = u64::from(byte & 0x7F);
-            let is_last = byte < 0x80;
-            if bits << shift >> shift != bits || (is_last && byte == 0 && shift > 0) {
-                return Err(Problem::Number);
-            }
-            number |= bits << shift;
-            if is_last {
-                return Ok(number);
-            }
-        }
-        Err(Problem::Number)
+        let (number, rest) = longer(self.rest)?;
+        self.rest = rest;
+        Ok(number)
     }
 
     #[inline]

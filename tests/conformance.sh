@@ -18,11 +18,11 @@ mkdir -p "$out"
 
 if $codec; then
   cargo build --release --quiet --example ws_echo
-  server() { target/release/examples/ws_echo server 127.0.0.1:9001; }
+  server() { exec target/release/examples/ws_echo server 127.0.0.1:9001; }
   client() { target/release/examples/ws_echo client ws://127.0.0.1:9002; }
 else
   cargo build --release --quiet -p everlink-tokio --example ws_echo_server --example ws_echo_client
-  server() { target/release/examples/ws_echo_server 127.0.0.1:9001; }
+  server() { exec target/release/examples/ws_echo_server 127.0.0.1:9001; }
   client() { target/release/examples/ws_echo_client ws://127.0.0.1:9002; }
 fi
 

@@ -412,3 +412,38 @@ proptest! {
         }
     }
 }
+
+/// The shortest and the longest of each number of bytes, and the ends of what UTF-16 cuts out.
+const CHARS: [char; 11] = [
+    '\0',
+    'a',
+    '\u{7f}',
+    '\u{80}',
+    'é',
+    '\u{7ff}',
+    '\u{800}',
+    '\u{d7ff}',
+    '\u{ffff}',
+    '\u{10000}',
+    '\u{10ffff}',
+];
+
+#[test]
+fn a_text_with_escapes_is_unescaped_into_a_buffer() {
+    let mut buffer = [0xff; 16];
+    for char in CHARS {
+        let says = format!("\n{char}.");
+        let units: Vec<u16> = says.encode_utf16().collect();
+        let escaped: String = units.iter().map(|unit| format!("\\u{unit:04x}")).collect();
+        let plain = if char < ' ' { escaped.clone() } else { format!("\\n{char}.") };
+        for written in [escaped, plain] {
+            let quoted = format!("\"{written}\"");
+            let text = raw(&quoted).text().unwrap();
+            assert_eq!(text.unescape(&mut buffer), Some(&*says), "{char:?}");
+            assert_eq!(text.unescape(&mut buffer[..says.len()]), Some(&*says), "{char:?}");
+            assert_eq!(text.unescape(&mut buffer[..says.len() - 1]), None, "{char:?}");
+        }
+    }
+    let plain = raw("\"no escapes\"").text().unwrap();
+    assert_eq!(plain.unescape(&mut []), Some("no escapes"));
+}

@@ -107,7 +107,6 @@ pub use websocket::{Event, Reply, Way, WebSocket};
 use crate::error::ConfigError;
 use crate::link::Epoch;
 use crate::ws::handshake::Head;
-use pace::Pace;
 use slot::{Carrying, Slot};
 
 /// What a stream is made of where nothing else is said.
@@ -144,7 +143,7 @@ impl Stream {
         let message = usize::try_from(config.frames.message).unwrap_or(usize::MAX);
         // Credentials may become longer later.
         let largest = end.largest_frame().saturating_add(64 << 10);
-        let memory = || Memory::on_heap(64 << 10, Pace::MOST.saturating_add(largest), message);
+        let memory = || Memory::on_heap(64 << 10, pace::Pace::MOST.saturating_add(largest), message);
         let spare = [Some(memory()), Some(memory())];
         Stream { config, slots: [None, None], spare, wanted: None, paused: false }
     }

@@ -139,6 +139,27 @@ fn in_a_lost_session_what_had_left_is_in_doubt_or_asked_again() {
 }
 
 #[test]
+fn what_may_have_been_done_is_in_doubt_though_it_was_not_asked_again() {
+    let (mut requests, mut post, config) = table();
+    for outcome in [Outcome::Stopped, Outcome::Evicted, Outcome::Expired] {
+        let (query, message) = ask(&mut requests, &mut post, &config, 0, Some(7));
+        requests.settled(message, Outcome::Written);
+        requests.lost();
+        assert_eq!(requests.again(), Some((query, &7)));
+        let message = post.push(7);
+        requests.queued(query, message);
+        requests.settled(message, outcome);
+        assert_eq!(ended(&mut requests), [(query.get(), End::InDoubt)]);
+        // The next one in its place has never left.
+        for _ in 0..4 {
+            let (id, message) = ask(&mut requests, &mut post, &config, 0, Some(8));
+            requests.settled(message, outcome);
+            assert_eq!(ended(&mut requests), [(id.get(), End::NeverSent(outcome))]);
+        }
+    }
+}
+
+#[test]
 fn a_request_that_waits_to_be_asked_again_times_out_as_well() {
     let (mut requests, mut post, config) = table();
     let (query, message) = ask(&mut requests, &mut post, &config, 0, Some(7));
@@ -305,6 +326,8 @@ enum State {
 struct Naive {
     state: State,
     copy: bool,
+    /// It has left at least once.
+    doubted: bool,
     due: u64,
 }
 
@@ -333,7 +356,7 @@ proptest! {
                     let message = post.push(0);
                     requests.queued(id, message);
                     count += 1;
-                    naive.insert(count, (id, Naive { state: State::Asked(message), copy, due: now + timeout }));
+                    naive.insert(count, (id, Naive { state: State::Asked(message), copy, doubted: false, due: now + timeout }));
                 }
                 Op::Settle { which, outcome } => {
                     let Some((key, id, request)) = pick(&naive, which) else { continue };
@@ -342,10 +365,11 @@ proptest! {
                     let known = naive.get_mut(&key).unwrap();
                     match outcome {
                         Outcome::Acknowledged | Outcome::Written => known.1.state = State::Awaited,
-                        Outcome::InDoubt if request.copy => known.1.state = State::Again,
+                        Outcome::InDoubt if request.copy => (known.1.state, known.1.doubted) = (State::Again, true),
                         outcome => {
                             naive.remove(&key);
-                            untold.push((id.get(), if outcome == Outcome::InDoubt { End::InDoubt } else { End::NeverSent(outcome) }));
+                            let doubt = request.doubted || outcome == Outcome::InDoubt;
+                            untold.push((id.get(), if doubt { End::InDoubt } else { End::NeverSent(outcome) }));
                         }
                     }
                 }
@@ -398,7 +422,7 @@ proptest! {
                     for key in away {
                         let known = naive.get_mut(&key).unwrap();
                         if known.1.copy {
-                            known.1.state = State::Again;
+                            (known.1.state, known.1.doubted) = (State::Again, true);
                         } else {
                             untold.push((known.0.get(), End::InDoubt));
                             naive.remove(&key);

@@ -217,7 +217,8 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
         };
         let deadline = now + timeout.unwrap_or(config.timeout);
         if let Some(slot) = self.table.slot_mut(index) {
-            (slot.deadline, slot.copy, slot.unanswered) = (deadline, copy, false);
+            (slot.deadline, slot.copy) = (deadline, copy);
+            (slot.unanswered, slot.doubted) = (false, false);
         }
         self.deadline = Some(self.deadline.map_or(deadline, |first| first.min(deadline)));
         self.pending += 1;
@@ -272,7 +273,10 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
                     | Outcome::Replaced
                     | Outcome::Cancelled
                     | Outcome::TooLarge
-                    | Outcome::Stopped => self.end(index, End::NeverSent(outcome)),
+                    | Outcome::Stopped => {
+                        let end = if slot.doubted { End::InDoubt } else { End::NeverSent(outcome) };
+                        self.end(index, end);
+                    }
                 }
                 return true;
             }
@@ -319,7 +323,8 @@ impl<P, S: AsRef<[Slot<P>]> + AsMut<[Slot<P>]>> Requests<P, S> {
     }
 
     fn doubt(&mut self, index: u32) {
-        if self.table.slot(index).is_some_and(|slot| slot.copy.is_some()) {
+        if let Some(slot) = self.table.slot_mut(index).filter(|slot| slot.copy.is_some()) {
+            slot.doubted = true;
             self.table.shift(index, Stage::Again);
         } else {
             self.end(index, End::InDoubt);

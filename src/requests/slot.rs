@@ -50,6 +50,8 @@ pub struct Slot<P> {
     pub(super) copy: Option<P>,
     /// There is no answer to it.
     pub(super) unanswered: bool,
+    /// It has left before, so it may have been done, whatever becomes of the message that asks again.
+    pub(super) doubted: bool,
     previous: u32,
     next: u32,
 }
@@ -63,6 +65,7 @@ impl<P> Slot<P> {
         message: None,
         copy: None,
         unanswered: false,
+        doubted: false,
         previous: NIL,
         next: NIL,
     };

@@ -444,6 +444,11 @@ impl World {
         }
         self.up.close()?;
         self.talk.close()?;
+        // Sessions that nobody comes back to hold what was sent to them, and that may be all the room that the server has.
+        let left = self.sim.server().len();
+        if left != 1 {
+            self.pass(program.setup.keep * 1_000 + 1_000)?;
+        }
         self.talk.begin_last();
         for which in 0..CHANNELS.len() {
             // One after the other, for there may be room for one only.
@@ -451,10 +456,6 @@ impl World {
             self.pass(5_000)?;
         }
         self.talk.all_came()?;
-        let left = self.sim.server().len();
-        if left != 1 {
-            self.pass(program.setup.keep * 1_000 + 1_000)?;
-        }
         self.down.close()?;
         let host = self.sim.server();
         if program.setup.memory != Memory::Forgets && host.opened != 1 {

@@ -157,6 +157,27 @@ async fn what_cannot_be_sent_is_handed_back() {
 }
 
 #[tokio::test]
+async fn many_are_sent_at_once_up_to_the_one_that_is_refused() {
+    let (server, _events) = serve(ServeOptions::default()).await;
+    let mut config = quick();
+    (config.outbox.messages, config.outbox.policy) = (3, Policy::Refuse);
+    let mut rig = Rig::new(server.local_addr(), config);
+    rig.status(Status::Connected).await;
+    // None leaves meanwhile: the connection waits, too.
+    let mut texts = (0..5).map(|number| Message::text(number.to_string()));
+    let refused = rig.client.send_all(texts.by_ref()).unwrap_err();
+    let Error::Refused(refused) = refused else { panic!("{refused}") };
+    assert_eq!((refused.reason, refused.message.payload.as_ref()), (RefusedReason::Full, b"3".as_slice()));
+    for number in 0..3 {
+        assert_eq!(rig.text().await, number.to_string());
+    }
+    soon(rig.client.drained()).await;
+    let ids = rig.client.send_all(texts).unwrap();
+    assert_eq!(rig.text().await, "4");
+    assert_eq!(ids.iter().map(|id| id.sequence()).collect::<Vec<_>>(), [rig.client.last_message()]);
+}
+
+#[tokio::test]
 async fn clones_share_one_connection() {
     let (server, _events) = serve(ServeOptions::default()).await;
     let mut rig = Rig::new(server.local_addr(), quick());

@@ -11,6 +11,19 @@ use everlink::trace::{self, Recorder, Traced};
 use everlink::wire::Wire;
 use everlink::wire::native::{Announced, Envelope, Form, Limits, Reader, Request, Token, Welcome};
 
+/// Of a session that has just begun.
+fn new_session() -> Welcome<'static> {
+    Welcome {
+        version: 1,
+        resumed: false,
+        received: 0,
+        from: 0,
+        announced: Announced { envelope: 4096, window: 8, window_bytes: 4096 },
+        session: 1,
+        token: Token::new(b"token"),
+    }
+}
+
 /// What is said in a dialogue is recorded, and replays to the same answers.
 #[test]
 fn a_dialogue_replays() {
@@ -31,16 +44,7 @@ fn a_dialogue_replays() {
     link.handle(now(5), Input::Socket(epoch, Event::Opened));
     while matches!(link.poll(), Next::Do(_)) {}
     while link.pull(epoch).is_some() {}
-    let announced = Announced { envelope: 4096, window: 8, window_bytes: 4096 };
-    let welcome = frame(Envelope::Welcome(Welcome {
-        version: 1,
-        resumed: false,
-        received: 0,
-        from: 0,
-        announced,
-        session: 1,
-        token: Token::new(b"token"),
-    }));
+    let welcome = frame(Envelope::Welcome(new_session()));
     link.handle(now(6), Input::Socket(epoch, Event::Frame { kind: Kind::Binary, data: &welcome }));
     let (answered, late) = (
         link.request(now(7), &Ask::query("a", "x"), |_, _| ()).unwrap(),
@@ -82,17 +86,7 @@ fn welcome(config: &Config) -> (Traced<Vec<u8>, everlink::outbox::Storage<Vec<u8
     link.handle(Instant::ORIGIN, Input::Socket(epoch, Event::Opened));
     while matches!(link.poll(), Next::Do(_)) {}
     while link.pull(epoch).is_some() {}
-    let announced = Announced { envelope: 4096, window: 8, window_bytes: 4096 };
-    let welcome = Welcome {
-        version: 1,
-        resumed: false,
-        received: 0,
-        from: 0,
-        announced,
-        session: 1,
-        token: Token::new(b"token"),
-    };
-    hear(&mut link, epoch, Envelope::Welcome(welcome));
+    hear(&mut link, epoch, Envelope::Welcome(new_session()));
     (link, epoch)
 }
 

@@ -192,7 +192,9 @@ impl Talk {
             Said::Answered { id, .. } => self.ended(0, *id, How::Answered)?,
             Said::Refused { id, code } => self.ended(0, *id, How::Refused(*code))?,
             Said::Subscribed { .. } => {}
-            Said::Unsubscribed { id, .. } => return Err(format!("{id:?} was refused, and nobody refuses it")),
+            Said::Unsubscribed { id, .. } => {
+                return Err(format!("{id:?} was refused, and nobody refuses it"));
+            }
             Said::Broadcast { subscription, data } => {
                 let which = subscription.and_then(|id| self.wanted.get(&id).copied());
                 let which = which.ok_or(format!("a broadcast of {subscription:?}, which nobody wants"))?;

@@ -13,7 +13,7 @@ use crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
 const MAGIC: &[u8] = b"everlink state ";
 
 /// Of what is said behind the magic.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 const CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
 static SUMS: Crc<u32, Table<1>> = CRC;
@@ -95,6 +95,7 @@ impl<F: FnMut(&[u8])> Save<F> {
 }
 
 /// Reads a state.
+#[derive(Clone)]
 pub(crate) struct Load<'a> {
     rest: &'a [u8],
 }

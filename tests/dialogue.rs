@@ -247,6 +247,44 @@ fn a_session_that_goes_on_keeps_its_subscriptions_and_one_that_begins_is_told_th
 }
 
 #[test]
+fn a_server_that_goes_on_from_a_stored_state_knows_who_has_subscribed_to_what() {
+    let mut pair = Pair::new(|_, _| ());
+    let names = ["weather".to_owned(), "n".repeat(128), "ink".into()];
+    let ids: Vec<_> = names.iter().map(|name| subscribe(&mut pair, name)).collect();
+    assert!(pair.link.unsubscribe(pair.now, ids[2]));
+    pair.settle();
+    pair.client.told.clear();
+    pair.hand_over_server();
+    assert_eq!(names.each_ref().map(|name| pair.sessions.subscribers(name)), [1, 1, 0]);
+    broadcast(&mut pair, "weather", "rain");
+    pair.pass(Duration::from_secs(10));
+    broadcast(&mut pair, &names[1], "long");
+    assert_eq!(pair.broadcasts, [(Some(ids[0]), "rain".into()), (Some(ids[1]), "long".into())]);
+    let told = pair.client.told.iter().any(|told| told.contains("ubscribed"));
+    assert!(!told, "nobody subscribes anew, and there is no gap");
+    // What is allowed to others by now takes nothing from those who are back.
+    pair.config.channels.subscriptions = 1;
+    pair.hand_over_server();
+    assert_eq!(names.each_ref().map(|name| pair.sessions.subscribers(name)), [1, 1, 0]);
+}
+
+#[test]
+fn answers_to_the_requests_of_a_server_that_is_no_more_are_nobodys() {
+    let mut pair = Pair::new(|_, _| ());
+    pair.prompt = false;
+    let old = asked_of_client(&mut pair, "one");
+    pair.hand_over_server();
+    pair.pass(Duration::from_secs(10));
+    let new = asked_of_client(&mut pair, "two");
+    assert_ne!(old, new);
+    pair.answer_all();
+    pair.settle();
+    assert_eq!(pair.server_ends(old), []);
+    assert_eq!(pair.server_ends(new), [End::Answer("draw two".into())]);
+    assert_eq!(pair.peer().unwrap().strays(), 1);
+}
+
+#[test]
 fn a_session_that_ends_leaves_its_channels() {
     let mut pair = Pair::new(|_, _| ());
     subscribe(&mut pair, "weather");

@@ -153,6 +153,39 @@ fn whatever_is_damaged_or_foreign_is_refused_and_changes_nothing() {
     refused(&foreign, RestoreError::Foreign);
 }
 
+/// A state with something else at its end, in place of "subscribed to nothing", and the right sum.
+fn ending(state: &[u8], end: &[u8]) -> Vec<u8> {
+    let mut state = state[..state.len() - 8].to_vec();
+    state.extend_from_slice(end);
+    let sum = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC).checksum(&state);
+    state.extend_from_slice(&sum.to_le_bytes());
+    state
+}
+
+#[test]
+fn channels_that_cannot_be_are_damage() {
+    let (mut server, _) = restarting(|_| ());
+    let state = server.store().remove(0);
+    let name = |name: &[u8]| [&1_u32.to_le_bytes(), &(name.len() as u32).to_le_bytes(), name].concat();
+    let cases: [(&str, Vec<u8>, bool); 8] = [
+        ("none", 0_u32.to_le_bytes().into(), true),
+        ("one", name(b"ink"), true),
+        ("the longest", name(&[b'n'; 255]), true),
+        ("a longer one", name(&[b'n'; 256]), false),
+        ("one without a name", name(b""), false),
+        ("no text", name(&[0xFF]), false),
+        ("that of everyone", name(b"system"), false),
+        ("more than there are", u32::MAX.to_le_bytes().into(), false),
+    ];
+    for (what, end, good) in cases {
+        let mut sessions = Sessions::<Vec<u8>>::new(Config::default(), 3, 64).unwrap();
+        sessions.open_dialogues();
+        let restored = sessions.restore(at(0), &ending(&state, &end), AWAY);
+        assert_eq!(restored.is_ok(), good, "{what}: {restored:?}");
+        assert_eq!(sessions.room() == 64, !good, "{what}");
+    }
+}
+
 #[test]
 fn what_has_no_room_is_refused_and_changes_nothing() {
     let (mut server, mut ann) = restarting(|_| ());

@@ -49,6 +49,15 @@ enum What {
         /// Only the figures whose name contains this.
         #[arg(default_value = "")]
         only: String,
+        /// Only the contenders of these names, for a profile of one.
+        #[arg(long, value_name = "NAME", value_delimiter = ',', value_parser = echo::names())]
+        with: Vec<String>,
+        /// Each figure is the least of so many rounds.
+        #[arg(long, default_value_t = 15)]
+        rounds: usize,
+        /// How many bursts on each connection a round has; as many as take 30 ms where this is not given.
+        #[arg(long)]
+        bursts: Option<u64>,
     },
     /// What a server meets after an outage (simulated).
     Herd {
@@ -73,7 +82,9 @@ enum What {
 fn main() {
     match Arguments::parse().what {
         What::Codec { only } => some(codec::run(&only), &only),
-        What::Echo { only } => some(echo::run(&only), &only),
+        What::Echo { only, with, rounds, bursts } => {
+            some(echo::run(&only, &echo::Selection { with, rounds, bursts }), &only);
+        }
         What::Instructions { step } => instructions::run(step),
         What::Link => link::run(),
         What::Native => native::run(),

@@ -29,6 +29,7 @@ mod restore;
 mod said;
 mod serial;
 pub mod sessions;
+mod talk;
 mod trace;
 mod wire;
 mod ws_decode;
@@ -45,6 +46,7 @@ pub use outbox::outbox;
 pub use peer_ops::peer_ops;
 pub use restore::restore;
 pub use serial::serial;
+pub use talk::talk;
 pub use trace::trace;
 pub use wire::wire;
 pub use ws_decode::ws_decode;
@@ -57,7 +59,7 @@ pub use ws_tungstenite::ws_tungstenite;
 pub type Body = fn(&[u8]);
 
 /// Every target with its name.
-pub const TARGETS: [(&str, Body); 15] = [
+pub const TARGETS: [(&str, Body); 16] = [
     ("config", config),
     ("json", json),
     ("link_ops", link_ops),
@@ -66,6 +68,7 @@ pub const TARGETS: [(&str, Body); 15] = [
     ("peer_ops", peer_ops),
     ("restore", restore),
     ("serial", serial),
+    ("talk", talk),
     ("trace", trace),
     ("wire", wire),
     ("ws_decode", ws_decode),

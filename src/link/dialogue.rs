@@ -334,6 +334,12 @@ mod said {
             self.desk.get().map_or(0, Dialogue::strays)
         }
 
+        /// Whether a dialogue is kept.
+        #[must_use]
+        pub fn has_dialogue(&self) -> bool {
+            self.desk.is_open()
+        }
+
         /// What is refused is in the metrics; the operation itself cannot fail.
         pub(crate) fn say(&mut self, now: Instant, say: Say<'_>)
         where

@@ -18,7 +18,8 @@ const LINK: u8 = 1;
 impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>> Link<P, S> {
     /// Writes the state as of `now` into a sink: the session and the token that it is resumed with (it is a secret: keep it as
     /// such), every message that is queued or in flight, and settlements that were not told yet. Not what `config` holds, and
-    /// nothing of sockets.
+    /// nothing of sockets. Of a dialogue it has the messages, and nothing else: the next process waits for no answers of this one, and
+    /// subscribes again (which its server, if the session goes on, only confirms).
     ///
     /// In durable mode, called when the link asks to [store](super::Action::Store), before anything else is done to it.
     /// Without it, call it when the process is about to end.

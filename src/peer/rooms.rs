@@ -99,6 +99,20 @@ impl<P> Rooms<P> {
         Ok(is_new)
     }
 
+    /// A client had subscribed when its session was stored: so it has, whatever may be subscribed to by now. Nothing, if no dialogues
+    /// are kept.
+    pub(super) fn rejoin(&mut self, seat: u32, name: &str) {
+        let config = channels::Config { subscriptions: u32::MAX, name_bytes: u8::MAX };
+        // A name that cannot be one was refused as damage.
+        let _ = self.join(&config, seat, name);
+    }
+
+    /// What a client has subscribed to.
+    pub(super) fn joined(&self, seat: u32) -> impl Iterator<Item = &str> {
+        let numbers = self.sides.get(&seat).into_iter().flat_map(|side| side.joined.iter());
+        numbers.filter_map(|number| self.names.get(&number.get())).map(AsRef::as_ref)
+    }
+
     /// A client unsubscribes. False if it had not subscribed.
     pub(super) fn leave(&mut self, seat: u32, name: &str) -> bool {
         let Some(number) = self.channels.get(name).and_then(|room| NonZeroU32::new(room.number)) else {

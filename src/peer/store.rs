@@ -6,19 +6,22 @@ use super::Sessions;
 use super::core::{Core, Socket};
 use super::durable::Keep;
 use crate::acceptor::{Lock, Pass, Principal, Seats, Secret, SessionId};
+use crate::channels::SYSTEM;
 use crate::delivery::{Counts, Saved};
 use crate::outbox::{Outbox, Slots};
 use crate::session::Session;
 use crate::store::{Load, RestoreError, Save};
 use crate::time::{Instant, micros};
+use crate::wire::native;
 
 /// What tells the state of a session from that of another machine.
 const SESSION: u8 = 2;
 
 impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessions<P, S, T> {
     /// Writes the state of a session as of `now` into a sink: whose it is, the secrets that resume it (keep it as one), every
-    /// message that is queued or in flight, and settlements that were not told yet. Nothing of its socket. False, and nothing
-    /// is written, if there is no such session.
+    /// message that is queued or in flight, settlements that were not told yet, and which channels its client has subscribed to. Nothing
+    /// of its socket, and of requests nothing but their messages: who asked and begins again waits for no answer, and who is asked again
+    /// has its own time-out. False, and nothing is written, if there is no such session.
     ///
     /// In durable mode, call it when a peer asks to [store](super::Action::Store). Without it, when the process is about to end, after
     /// [`part_with_all`](Sessions::part_with_all) and a drain: for a state that is older than what was sent, the session cannot go on.
@@ -42,13 +45,17 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessi
         save.long(received);
         save.number(attempt);
         core.session.outbox.save(&self.arena, now, &mut save);
+        let joined = || self.rooms.joined(session.seat());
+        save.number(u32::try_from(joined().count()).unwrap_or(u32::MAX));
+        joined().for_each(|name| save.bytes(name.as_bytes()));
         save.finish();
         true
     }
 
     /// The session whose state was stored, on no socket, at `now` and `away` after it was stored: as much less time is left to
     /// what would expire. The time that it is kept begins anew, for nobody could come back to a server that was not there. It
-    /// has its old name and its old seat: restore all before anybody is admitted.
+    /// has its old name and its old seat: restore all before anybody is admitted, and [open](Sessions::open_dialogues) dialogues before
+    /// that, or nobody has subscribed to anything.
     ///
     /// # Errors
     /// Says whether the bytes are foreign or damaged; damaged, too, if its seat is another's or beyond the table, or the arena
@@ -76,10 +83,11 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessi
             return None;
         }
         let outbox = Outbox::load(id.seat(), &mut self.arena, now, away, load)?;
-        if outbox.in_flight() != counts.in_flight() || !load.is_done() {
+        let joined = names(load).filter(|_| outbox.in_flight() == counts.in_flight() && load.is_done());
+        let Some(joined) = joined else {
             outbox.release(&mut self.arena);
             return None;
-        }
+        };
         let socket = match self.keeps.of_mut(id) {
             // It is not older than what was sent.
             Some(keep) => {
@@ -90,7 +98,23 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessi
         };
         let core = Core { session: Session { counts, outbox }, socket };
         self.table.put_back(now, id, lock, core)?;
+        joined.for_each(|name| self.rooms.rejoin(id.seat(), name));
         self.counts.restored += 1;
         Some(id)
     }
+}
+
+/// The names of channels that are read next, if they are such.
+fn names<'a>(load: &mut Load<'a>) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
+    let count = load.number()?;
+    let mut first = load.clone();
+    for _ in 0..count {
+        name(load)?;
+    }
+    Some((0..count).map_while(move |_| name(&mut first)))
+}
+
+fn name<'a>(load: &mut Load<'a>) -> Option<&'a str> {
+    let name = str::from_utf8(load.bytes()?).ok()?;
+    (1..=native::Limit::NAME).contains(&name.len()).then_some(name).filter(|name| *name != SYSTEM)
 }

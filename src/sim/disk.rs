@@ -73,7 +73,10 @@ impl<S: Server> Sim<S> {
         let restored = stored.and_then(|state| Link::restore(config.clone(), seed, state, again, away).ok());
         // The configuration is that of a link, so it can work.
         if let Some(link) = restored.or_else(|| Link::new(config, seed).ok()) {
-            self.link = link;
+            let talked = core::mem::replace(&mut self.link, link).has_dialogue();
+            if talked {
+                self.link.open_dialogue();
+            }
         }
         self.note(Happening::Killed);
         self.asleep_until = Some(again);

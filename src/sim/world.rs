@@ -64,7 +64,7 @@ pub enum Change {
     /// The link's user sends a message.
     Send(Message<Vec<u8>>),
     /// The link's process is killed, and is there again after this long: with what it had stored in durable mode, else with
-    /// nothing. Its system resets what was open.
+    /// nothing. Its system resets what was open. It keeps a dialogue if the one before did, a new one.
     Kill(Duration),
     /// Storing a state takes this long from now on; `None` if it fails, after a second each time.
     Disk(Option<Duration>),

@@ -29,6 +29,10 @@ pub enum Seen {
     NotGot(Vec<u8>),
     /// The client asked for it, and it was done.
     Asked(Vec<u8>),
+    /// Another process does not know that it was.
+    NotAsked(Vec<u8>),
+    /// Another process waits for no answers.
+    Restarted,
     /// What was asked of the client of this session is answered, or refused.
     Answered(u64, u32, Result<(), u32>),
     /// Or it ended otherwise.
@@ -41,6 +45,7 @@ enum Done {
     Accepted(MessageId),
     Settled(MessageId),
     Got(Vec<u8>),
+    Asked(Vec<u8>),
 }
 
 /// What is kept of a session in durable mode.
@@ -105,9 +110,7 @@ impl Host {
     fn sessions(config: &Config) -> Sessions<Vec<u8>> {
         let mut sessions =
             Sessions::new(config.clone(), 7, config.outbox.messages.saturating_mul(4)).unwrap();
-        if !config.delivery.durable {
-            sessions.open_dialogues();
-        }
+        sessions.open_dialogues();
         sessions
     }
 
@@ -199,15 +202,16 @@ impl Host {
         let displaced = |settlement, _| gone.push(settlement);
         // Where there is no room for the answer, the client's own time-out has to do.
         match *delivery {
-            Delivery::Request(Request { id, data, .. }) => {
+            Delivery::Request(Request { id: request, data, .. }) => {
                 self.seen.push(Seen::Asked(data.to_vec()));
-                let _ = peer.respond(now, id, Content::Text("done"), displaced);
+                let _ = peer.respond(now, request, Content::Text("done"), displaced);
+                self.done(id, Done::Asked(data.to_vec()));
             }
-            Delivery::Subscribe { id, channel } => {
-                let _ = peer.accept(now, id, channel, displaced);
+            Delivery::Subscribe { id: order, channel } => {
+                let _ = peer.accept(now, order, channel, displaced);
             }
-            Delivery::Unsubscribe { id, channel: Channel::Name(name) } => {
-                let _ = peer.leave(now, id, name, displaced);
+            Delivery::Unsubscribe { id: order, channel: Channel::Name(name) } => {
+                let _ = peer.leave(now, order, name, displaced);
             }
             Delivery::Response { id: request, .. } => {
                 self.seen.push(Seen::Answered(id.number(), request, Ok(())));
@@ -331,6 +335,7 @@ impl Host {
                     Done::Accepted(id) => Seen::NotAccepted(owner, id),
                     Done::Settled(id) => Seen::NotSettled(owner, id),
                     Done::Got(data) => Seen::NotGot(data),
+                    Done::Asked(what) => Seen::NotAsked(what),
                 });
             }
             kept.storing = None;
@@ -344,6 +349,7 @@ impl Host {
                 self.current = self.current.filter(|current| *current != session);
             }
         }
+        self.seen.push(Seen::Restarted);
     }
 
     fn expire(&mut self, now: Instant) {

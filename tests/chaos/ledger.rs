@@ -196,6 +196,8 @@ impl Ledger {
 
     /// One that was accepted last and has no end yet.
     pub fn latest(&self, owner: Owner) -> Option<MessageId> {
-        self.sent.iter().rev().find(|sent| sent.owner == owner && sent.end.is_none()).map(|sent| sent.id)
+        let open =
+            |sent: &&Sent| sent.owner == owner && sent.end.is_none() && sent.memory != Memory::NeverStored;
+        self.sent.iter().rev().find(open).map(|sent| sent.id)
     }
 }

@@ -153,7 +153,7 @@ impl Program {
         };
         let length = 20 + dice.up_to(140);
         let mut steps: Vec<Step> = (0..length).map(|_| step(&mut dice, memory)).collect();
-        if memory != Memory::Durable && dice.one_in(2) {
+        if dice.one_in(2) {
             let silent = core::mem::take(&mut steps);
             steps.extend(silent.into_iter().flat_map(|step| [Some(step), talk(&mut dice)]).flatten());
         }
@@ -196,7 +196,7 @@ fn bounds(setup: &Setup, delivery: &mut everlink::delivery::Config, outbox: &mut
     outbox.policy = setup.policy;
 }
 
-/// A dialogue, beside what else happens. (No state has one, so there is none in durable mode.)
+/// A dialogue, beside what else happens.
 fn talk(dice: &mut Dice) -> Option<Step> {
     let which = dice.up_to(CHANNELS.len() as u64 - 1) as usize;
     Some(match dice.up_to(19) {

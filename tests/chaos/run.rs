@@ -58,10 +58,13 @@ impl AddAssign for Totals {
 }
 
 /// What the client's application saw and did since it began: what is after the last stored state is undone by a kill.
-enum Done {
+pub enum Done {
     Accepted(usize),
     Settled(usize),
     Got(usize),
+    Asked(Vec<u8>),
+    /// On a channel, with what came on it before.
+    Came(usize, u64),
 }
 
 struct World {
@@ -83,8 +86,6 @@ struct World {
     refused: u64,
     restarts: u64,
     talk: Talk,
-    /// The client's process was killed, and another one has begun: it does not talk yet.
-    mute: bool,
 }
 
 /// Plays it to its end.
@@ -165,7 +166,8 @@ fn number_of(data: &[u8]) -> Result<usize, String> {
 impl World {
     fn new(program: &Program) -> Result<World, String> {
         let host = Host::new(program.peer());
-        let sim = Sim::new(program.link(), program.seed, host).map_err(|error| error.to_string())?;
+        let mut sim = Sim::new(program.link(), program.seed, host).map_err(|error| error.to_string())?;
+        sim.with_link(|link, _| link.open_dialogue());
         Ok(World {
             sim,
             memory: program.setup.memory,
@@ -182,7 +184,6 @@ impl World {
             refused: 0,
             restarts: 0,
             talk: Talk::default(),
-            mute: program.setup.memory != Memory::Durable,
         })
     }
 
@@ -335,11 +336,13 @@ impl World {
                 Seen::Got(data) => self.up.got(number_of(data)?)?,
                 Seen::NotGot(data) => self.up.undo_got(number_of(data)?),
                 Seen::Asked(what) => self.talk.done(what),
+                Seen::NotAsked(what) => self.talk.undo_done(what),
                 Seen::Settled(..)
                 | Seen::NotSettled(..)
                 | Seen::NotAccepted(..)
                 | Seen::Answered(..)
-                | Seen::Ended(..) => {}
+                | Seen::Ended(..)
+                | Seen::Restarted => {}
             }
         }
         self.look_at_client()?;
@@ -353,7 +356,8 @@ impl World {
                 Seen::Ended(session, ended) => {
                     self.talk.ended(session, ended.id.get(), How::None(ended.end))?;
                 }
-                Seen::Got(_) | Seen::NotGot(_) | Seen::Asked(_) => {}
+                Seen::Restarted => self.talk.forget_server(),
+                Seen::Got(_) | Seen::NotGot(_) | Seen::Asked(_) | Seen::NotAsked(_) => {}
             }
         }
         if !lost.is_empty() {
@@ -393,28 +397,27 @@ impl World {
                             Done::Accepted(number) => self.up.undo_accepted(number)?,
                             Done::Settled(number) => self.up.undo_settled(number),
                             Done::Got(number) => self.down.undo_got(number),
+                            Done::Asked(what) => self.talk.undo_done(&what),
+                            Done::Came(which, before) => self.talk.undo_came(which, before),
                         }
                     }
                     self.storing = self.stored;
+                    self.talk.forget_client();
                 }
                 Happening::Killed => {
                     self.talk.forget_client();
-                    self.mute = true;
                     self.up.forget(self.client);
                     self.client += 1;
                 }
                 Happening::Action(Action::Ended(ended)) => {
                     self.talk.ended(0, ended.id.get(), How::None(ended.end))?;
                 }
-                Happening::Said(said) => self.talk.heard(said)?,
+                Happening::Said(said) => self.journal.extend(self.talk.heard(said)?),
                 Happening::Action(_) => {}
             }
         }
         self.sim.clear_log();
         if !self.sim.is_suspended() {
-            if core::mem::take(&mut self.mute) {
-                self.sim.with_link(|link, _| link.open_dialogue());
-            }
             let displaced = self.talk.answer(&mut self.sim);
             self.displaced(&displaced)?;
         }

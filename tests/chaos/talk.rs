@@ -12,6 +12,7 @@ use everlink::sim::{Said, Sim};
 
 use super::host::Host;
 use super::ledger::Broken;
+use super::run::Done;
 
 pub const CHANNELS: [&str; 3] = ["ink", "chat", "news"];
 
@@ -167,35 +168,47 @@ impl Talk {
         self.of(session).ended((session, id), how)
     }
 
+    /// Another process does not know of it, and does it again when it comes again.
+    pub fn undo_done(&mut self, what: &[u8]) {
+        *self.done.entry(String::from_utf8_lossy(what).into_owned()).or_default() -= 1;
+    }
+
+    pub fn undo_came(&mut self, which: usize, before: u64) {
+        self.came[which] = before;
+    }
+
     pub fn done(&mut self, what: &[u8]) {
         *self.done.entry(String::from_utf8_lossy(what).into_owned()).or_default() += 1;
     }
 
-    /// The client was told.
-    pub fn heard(&mut self, said: &Said) -> Broken {
+    /// The client was told. Gives what another process would not know of.
+    pub fn heard(&mut self, said: &Said) -> Result<Option<Done>, String> {
         match said {
             Said::Asked { id, data, .. } => {
                 self.done(data);
                 self.owed.push(*id);
-                Ok(())
+                return Ok(Some(Done::Asked(data.clone())));
             }
-            Said::Answered { id, .. } => self.ended(0, *id, How::Answered),
-            Said::Refused { id, code } => self.ended(0, *id, How::Refused(*code)),
-            Said::Subscribed { .. } => Ok(()),
-            Said::Unsubscribed { id, .. } => Err(format!("{id:?} was refused, and nobody refuses it")),
+            Said::Answered { id, .. } => self.ended(0, *id, How::Answered)?,
+            Said::Refused { id, code } => self.ended(0, *id, How::Refused(*code))?,
+            Said::Subscribed { .. } => {}
+            Said::Unsubscribed { id, .. } => {
+                return Err(format!("{id:?} was refused, and nobody refuses it"));
+            }
             Said::Broadcast { subscription, data } => {
                 let which = subscription.and_then(|id| self.wanted.get(&id).copied());
                 let which = which.ok_or(format!("a broadcast of {subscription:?}, which nobody wants"))?;
                 let number = str::from_utf8(data).ok().and_then(|text| text.parse().ok());
                 let number: u64 = number.ok_or("a broadcast that nobody published")?;
-                if number <= self.came[which] {
-                    return Err(format!("{number} came behind {} on {}", self.came[which], CHANNELS[which]));
+                let before = core::mem::replace(&mut self.came[which], number);
+                if number <= before {
+                    return Err(format!("{number} came behind {before} on {}", CHANNELS[which]));
                 }
-                self.came[which] = number;
                 self.lately.insert((which, number));
-                Ok(())
+                return Ok(Some(Done::Came(which, before)));
             }
         }
+        Ok(None)
     }
 
     /// The client's application answers what it was asked; in a session that is gone nobody waits for it.

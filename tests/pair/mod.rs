@@ -447,6 +447,24 @@ impl Pair {
         self.server = Side { asked: core::mem::take(&mut self.server.asked), ..Side::default() };
     }
 
+    /// The server's process stores what it knows and ends; another one begins with that.
+    pub fn hand_over_server(&mut self) {
+        self.break_sockets();
+        self.settle();
+        let mut states = Vec::new();
+        for id in self.sessions.ids().collect::<Vec<_>>() {
+            let mut state = Vec::new();
+            assert!(self.sessions.store(self.now, id, |part| state.extend_from_slice(part)));
+            states.push(state);
+        }
+        self.secrets = self.secrets.wrapping_add(50);
+        self.sessions = Self::sessions(&self.config, 7 + u64::from(self.secrets));
+        for state in states {
+            self.sessions.restore(self.now, &state, Duration::ZERO).unwrap();
+        }
+        self.server = Side { asked: core::mem::take(&mut self.server.asked), ..Side::default() };
+    }
+
     #[track_caller]
     pub fn client_end(&self, id: RequestId) -> &End {
         let ends = self.client.ends.get(&(0, id.get())).expect("it has ended");

@@ -4,10 +4,11 @@ mod rig;
 
 use std::path::Path;
 
-use everlink_tokio::server::{Options, Stop};
-use everlink_tokio::{Message, Notice, Status};
+use everlink_tokio::server::{Event, Handler, Options, Session, Stop, serve};
+use everlink_tokio::{Heard, Message, Notice, Status};
 use rig::native::{Seen, Served, brisk, quick_native};
 use rig::{Rig, Scratch, ms, soon};
+use tokio::net::TcpListener;
 
 fn options(file: &Path) -> Options {
     Options { state: Some(file.to_owned()), ..brisk() }
@@ -139,9 +140,50 @@ async fn what_is_damaged_is_refused_and_a_torn_end_is_not() {
     damaged[50] ^= 1;
     damaged.extend_from_slice(&whole[20..]);
     std::fs::write(&file, &damaged).unwrap();
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (scribe, _seen) = rig::native::Scribe::new();
-    let error = everlink_tokio::server::serve(listener, scribe, options(&file)).unwrap_err();
+    let error = serve(listener, scribe, options(&file)).unwrap_err();
     assert_eq!(error.to_string(), "the states are damaged at byte 20");
     assert_eq!(std::fs::read(&file).unwrap(), damaged, "and it is left alone");
+}
+
+/// Whoever asks for a channel gets it.
+struct Host;
+
+impl Handler for Host {
+    async fn session(&self, mut session: Session) {
+        while let Some(event) = session.recv().await {
+            if let Event::Subscribe(wish) = event {
+                wish.accept().await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_dies_still_knows_who_has_subscribed_to_what() {
+    let scratch = Scratch::new("server-subscribers");
+    let file = scratch.path("sessions");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = serve(listener, Host, options(&file)).unwrap();
+    let mut rig = Rig::new(addr, quick_native());
+    rig.status(Status::Connected).await;
+    let mut news = rig.client.subscribe("news").unwrap();
+    assert_eq!(soon(news.recv()).await, Some(Heard::Subscribed { gap: false }));
+    drop(server);
+    let rebound = async {
+        loop {
+            match TcpListener::bind(addr).await {
+                Ok(listener) => break listener,
+                Err(_) => tokio::time::sleep(ms(1)).await,
+            }
+        }
+    };
+    let server = serve(soon(rebound).await, Host, options(&file)).unwrap();
+    // Nobody asks for it again.
+    server.broadcast("news", "still here").unwrap();
+    let Some(Heard::Published(received)) = soon(news.recv()).await else { panic!("nothing is published") };
+    assert_eq!(received.text(), Some("still here"));
+    assert_eq!((server.counts().restored, server.counts().opened), (1, 0));
 }

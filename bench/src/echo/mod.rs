@@ -10,16 +10,16 @@ mod load;
 pub mod runtime;
 mod servers;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use clap::builder::PossibleValuesParser;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use load::Traffic;
 use runtime::Thread;
-
-const ROUNDS: usize = 15;
 
 /// How long a round takes at least.
 const ROUND: Duration = Duration::from_millis(30);
@@ -32,8 +32,29 @@ struct Contender {
     run: Box<dyn FnMut(u64)>,
 }
 
+/// What is measured, and for how long.
+pub struct Selection {
+    /// All contenders, if it is empty.
+    pub with: Vec<String>,
+    pub rounds: usize,
+    pub bursts: Option<u64>,
+}
+
+impl Selection {
+    fn has(&self, name: &str) -> bool {
+        self.with.is_empty() || self.with.iter().any(|with| with == name)
+    }
+}
+
+/// Of the contenders.
+pub fn names() -> PossibleValuesParser {
+    let servers = servers::ALL.iter().map(|(name, _)| *name);
+    let names: BTreeSet<&str> = servers.chain(clients::ALL.iter().map(|(name, _)| *name)).collect();
+    PossibleValuesParser::new(names)
+}
+
 /// The figures whose name contains `only`; false if there is none.
-pub fn run(only: &str) -> bool {
+pub fn run(only: &str, selection: &Selection) -> bool {
     let mut any = false;
     let other_end = Thread::new("other end");
     for (kind, burst) in [("ping_pong", 1), ("burst", 64)] {
@@ -44,12 +65,12 @@ pub fn run(only: &str) -> bool {
                 let server = format!("echo_server_{name}");
                 if server.contains(only) {
                     any = true;
-                    compare(&server, traffic, servers(&other_end, traffic));
+                    compare(&server, traffic, servers(&other_end, traffic, selection), selection);
                 }
                 let client = format!("echo_client_{name}");
                 if client.contains(only) {
                     any = true;
-                    compare(&client, traffic, clients(&other_end, traffic));
+                    compare(&client, traffic, clients(&other_end, traffic, selection), selection);
                 }
             }
         }
@@ -63,7 +84,7 @@ fn listen(thread: &Thread) -> (TcpListener, SocketAddr) {
     (listener, addr)
 }
 
-fn servers(other_end: &Thread, traffic: Traffic) -> Vec<Contender> {
+fn servers(other_end: &Thread, traffic: Traffic, selection: &Selection) -> Vec<Contender> {
     let contender = |(name, serve): (&'static str, fn(TcpListener) -> _)| {
         let thread = Thread::new(name);
         let (listener, addr) = listen(&thread);
@@ -84,10 +105,10 @@ fn servers(other_end: &Thread, traffic: Traffic) -> Vec<Contender> {
         };
         Contender { name, thread, run: all((0..traffic.connections).map(work).collect()) }
     };
-    servers::ALL.into_iter().map(contender).collect()
+    servers::ALL.into_iter().filter(|(name, _)| selection.has(name)).map(contender).collect()
 }
 
-fn clients(other_end: &Thread, traffic: Traffic) -> Vec<Contender> {
+fn clients(other_end: &Thread, traffic: Traffic, selection: &Selection) -> Vec<Contender> {
     let (listener, addr) = listen(other_end);
     other_end.spawn(load::mirror(listener, traffic));
     let contender = |(name, work): (&'static str, fn(SocketAddr, Traffic, clients::Work) -> _)| {
@@ -101,7 +122,7 @@ fn clients(other_end: &Thread, traffic: Traffic) -> Vec<Contender> {
         let run = all((0..traffic.connections).map(work).collect());
         Contender { name, thread, run }
     };
-    clients::ALL.into_iter().map(contender).collect()
+    clients::ALL.into_iter().filter(|(name, _)| selection.has(name)).map(contender).collect()
 }
 
 type Worker = (mpsc::UnboundedSender<u64>, std::sync::mpsc::Receiver<()>);
@@ -122,14 +143,15 @@ impl Contender {
     }
 }
 
-fn compare(name: &str, traffic: Traffic, mut contenders: Vec<Contender>) {
-    let mut bursts = 1;
+fn compare(name: &str, traffic: Traffic, mut contenders: Vec<Contender>, selection: &Selection) {
     // The first is as good as any to find out how many it takes.
-    while contenders[0].time(bursts) < ROUND {
-        bursts *= 2;
-    }
+    let Some(first) = contenders.first_mut() else { return };
+    let bursts = selection.bursts.unwrap_or_else(|| {
+        let enough = |bursts: &u64| first.time(*bursts) >= ROUND;
+        (0..).map(|power| 1 << power).find(enough).expect("time passes")
+    });
     let mut least = vec![f64::INFINITY; contenders.len()];
-    for _ in 0..ROUNDS {
+    for _ in 0..selection.rounds {
         for (contender, least) in contenders.iter_mut().zip(&mut least) {
             let messages = bursts as f64 * (traffic.connections * traffic.burst) as f64;
             *least = least.min(contender.time(bursts).as_secs_f64() * 1e6 / messages);
@@ -143,11 +165,15 @@ fn print(name: &str, contenders: &[Contender], values: &[f64]) {
     let all = contenders.iter().map(|contender| contender.name).zip(values.iter().copied());
     let (ours, mut peers): (Vec<_>, Vec<_>) = all.partition(|(name, _)| name.starts_with("everlink"));
     peers.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let Some((best, peer)) = peers.first() else { return };
+    let best = peers.first().copied();
     let others: Vec<String> =
         peers.iter().skip(1).map(|(name, value)| format!("{name}:{value:.2}")).collect();
     for (way, value) in ours {
         let way = way.strip_prefix("everlink").unwrap_or_default().replace('-', "_");
+        let Some((best, peer)) = best else {
+            println!("{name}{way} everlink={value:.3} unit=us");
+            continue;
+        };
         let ratio = value / peer;
         println!(
             "{name}{way} everlink={value:.2} peer={peer:.2}:{best} ratio={ratio:.2} others={} unit=us",

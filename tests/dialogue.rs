@@ -269,6 +269,42 @@ fn a_server_that_goes_on_from_a_stored_state_knows_who_has_subscribed_to_what() 
 }
 
 #[test]
+fn what_a_client_had_subscribed_to_is_left_by_its_next_process_unless_that_wants_it() {
+    let mut pair = Pair::new(|link, _| link.channels.subscriptions = 3);
+    for name in ["weather", "ink", "chat"] {
+        subscribe(&mut pair, name);
+    }
+    pair.hand_over_client();
+    pair.link.open_dialogue();
+    // Those that are to be left have their places until they are; what it wants again has its own.
+    assert_eq!(pair.link.subscribe(pair.now, "news"), Err(RefusedReason::TooMany { limit: 3 }));
+    let weather = pair.link.subscribe(pair.now, "weather").unwrap();
+    broadcast(&mut pair, "weather", "rain");
+    broadcast(&mut pair, "ink", "a line");
+    pair.pass(Duration::from_secs(10));
+    assert_eq!(["weather", "ink", "chat"].map(|name| pair.sessions.subscribers(name)), [1, 0, 0]);
+    assert_eq!(pair.broadcasts, [(Some(weather), "rain".into())], "what came meanwhile is not missed");
+    for name in ["news", "ink"] {
+        subscribe(&mut pair, name);
+    }
+    assert_eq!(["news", "ink"].map(|name| pair.sessions.subscribers(name)), [1, 1]);
+}
+
+#[test]
+fn in_a_session_that_begins_there_is_nothing_to_leave() {
+    let mut pair = Pair::new(|_, _| ());
+    subscribe(&mut pair, "weather");
+    pair.hand_over_client();
+    pair.link.open_dialogue();
+    pair.restart_server();
+    pair.client.told.clear();
+    pair.server.told.clear();
+    pair.pass(Duration::from_secs(10));
+    assert_eq!(pair.sessions.subscribers("weather"), 0);
+    assert_eq!(pair.link.report(pair.now).queue.messages, 0);
+}
+
+#[test]
 fn answers_to_the_requests_of_a_server_that_is_no_more_are_nobodys() {
     let mut pair = Pair::new(|_, _| ());
     pair.prompt = false;

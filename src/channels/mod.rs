@@ -35,10 +35,12 @@
 mod config;
 mod joined;
 mod slot;
+mod stored;
 
 pub use config::Config;
 pub use joined::Joined;
 pub use slot::Slot;
+pub(crate) use stored::{load_names, save_names};
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -270,6 +272,22 @@ impl<N: AsRef<str>, S: AsRef<[Slot<N>]> + AsMut<[Slot<N>]>> Channels<N, S> {
         // confirmation of its own.
         self.change(index, |entry| entry.wanted = true);
         Ok(SubscriptionId(self.table.rename(index)))
+    }
+
+    /// The other end may have a subscription of this end to this channel, of a process before this one. If nobody wants it by the time
+    /// orders are given, it is left. It takes a slot until that is confirmed; without a free one, nothing is done.
+    pub fn inherit(&mut self, name: N) {
+        let free = self.table.iter().find(|(_, slot)| slot.entry.is_none()).map(|(index, _)| index);
+        if let Some(index) = free.filter(|_| self.table.find(By::Name(name.as_ref())).is_none()) {
+            self.table.fill(index, Entry { wanted: false, known: true, ..Entry::new(name) });
+            self.orders += 1;
+        }
+    }
+
+    /// All channels that the other end may have a subscription of this end to, in the order of the slots: what a next process
+    /// [inherits](Channels::inherit).
+    pub fn names(&self) -> impl Iterator<Item = &N> {
+        self.table.iter().filter_map(|(_, slot)| Some(&slot.entry.as_ref()?.name))
     }
 
     /// The slot for a subscription to this channel: the one that it had, or a free one.

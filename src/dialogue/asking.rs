@@ -1,8 +1,9 @@
 //! What the application says: each makes a message of the machine's own, or is refused.
 
+use alloc::boxed::Box;
 use core::time::Duration;
 
-use super::tables::{Dialogue, Numbers, Post, Speech};
+use super::tables::{Dialogue, Name, Numbers, Post, Speech};
 use super::{Ask, Content, Refused, json};
 use crate::channels::{self, Channels, SubscriptionId};
 use crate::outbox::{Kind, Message, MessageId, RefusedReason, Settlement, Slots};
@@ -128,6 +129,33 @@ impl<P> Dialogue<P> {
         super::tables::close(post, closed)
     }
 
+    /// What the process before had subscribed to.
+    pub(crate) fn inherit<S: Slots<P>>(
+        &mut self,
+        post: &Post<'_, P, S>,
+        config: Numbers<'_>,
+        names: Box<[Box<str>]>,
+    ) {
+        for name in names {
+            self.channels_mut(post, config).inherit(name);
+        }
+    }
+
+    /// What the other end may have subscriptions of this end to.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = &str> {
+        self.tables.channels.iter().flat_map(Channels::names).map(AsRef::as_ref)
+    }
+
+    fn channels_mut<S: Slots<P>>(
+        &mut self,
+        post: &Post<'_, P, S>,
+        config: Numbers<'_>,
+    ) -> &mut Channels<Name, Box<[channels::Slot<Name>]>> {
+        let capacity = config.channels.subscriptions;
+        let start = post.start(capacity, SubscriptionId::MAX);
+        self.tables.channels.get_or_insert_with(|| Channels::with_capacity(capacity, start))
+    }
+
     /// The application wants what is published on a channel.
     pub(crate) fn subscribe<S: Slots<P>>(
         &mut self,
@@ -135,10 +163,7 @@ impl<P> Dialogue<P> {
         config: Numbers<'_>,
         name: &str,
     ) -> Result<SubscriptionId, channels::RefusedReason> {
-        let capacity = config.channels.subscriptions;
-        let start = post.start(capacity, SubscriptionId::MAX);
-        let channels = &mut self.tables.channels;
-        let channels = channels.get_or_insert_with(|| Channels::with_capacity(capacity, start));
+        let channels = self.channels_mut(post, config);
         channels.subscribe(config.channels, name.into()).map_err(|refused| refused.reason)
     }
 

@@ -12,6 +12,9 @@
 //! [`Ended`](crate::requests::Ended).
 
 #[cfg(feature = "alloc")]
+use alloc::boxed::Box;
+
+#[cfg(feature = "alloc")]
 pub(crate) mod asking;
 #[cfg(feature = "alloc")]
 mod json;
@@ -28,21 +31,38 @@ pub(crate) use tables::{Dialogue, Numbers, Post, Speech};
 #[derive(Debug)]
 pub(crate) struct Desk<P> {
     #[cfg(feature = "alloc")]
-    dialogue: Option<alloc::boxed::Box<Dialogue<P>>>,
+    dialogue: Option<Box<Dialogue<P>>>,
+    /// What the process before had subscribed to, until a dialogue is kept.
+    #[cfg(feature = "alloc")]
+    inherited: Box<[Box<str>]>,
     #[cfg(not(feature = "alloc"))]
     payload: core::marker::PhantomData<P>,
 }
 
 #[cfg(feature = "alloc")]
 impl<P> Desk<P> {
-    pub(crate) const NONE: Desk<P> = Desk { dialogue: None };
+    pub(crate) fn new() -> Desk<P> {
+        Desk { dialogue: None, inherited: Box::default() }
+    }
 
-    /// From now on one is kept.
-    pub(crate) fn open(&mut self)
+    /// The process before had subscribed to these.
+    pub(crate) fn inherit<'a>(&mut self, names: impl Iterator<Item = &'a str>) {
+        self.inherited = names.map(Box::from).collect();
+    }
+
+    /// What the other end may have subscriptions of this end to.
+    pub(crate) fn channels(&self) -> impl Iterator<Item = &str> {
+        let own = self.get().into_iter().flat_map(Dialogue::channels);
+        own.chain(self.inherited.iter().map(AsRef::as_ref))
+    }
+
+    /// From now on one is kept. Gives what it inherits.
+    pub(crate) fn open(&mut self) -> (&mut Dialogue<P>, Box<[Box<str>]>)
     where
         P: AsRef<[u8]> + Clone + for<'a> From<&'a [u8]>,
     {
-        self.dialogue.get_or_insert_with(|| alloc::boxed::Box::new(Dialogue::new()));
+        let dialogue = self.dialogue.get_or_insert_with(|| Box::new(Dialogue::new()));
+        (dialogue, core::mem::take(&mut self.inherited))
     }
 
     pub(crate) fn get(&self) -> Option<&Dialogue<P>> {
@@ -56,7 +76,15 @@ impl<P> Desk<P> {
 
 #[cfg(not(feature = "alloc"))]
 impl<P> Desk<P> {
-    pub(crate) const NONE: Desk<P> = Desk { payload: core::marker::PhantomData };
+    pub(crate) const fn new() -> Desk<P> {
+        Desk { payload: core::marker::PhantomData }
+    }
+
+    pub(crate) fn inherit<'a>(&mut self, _: impl Iterator<Item = &'a str>) {}
+
+    pub(crate) fn channels(&self) -> impl Iterator<Item = &str> {
+        core::iter::empty()
+    }
 
     pub(crate) const fn get(&self) -> Option<&Dialogue<P>> {
         None

@@ -129,7 +129,7 @@ impl<P, S> super::Link<P, S> {
 
 #[cfg(feature = "alloc")]
 mod said {
-    use super::{names, numbers, speech};
+    use super::{names, numbers, post, speech};
     use crate::channels::{self, SubscriptionId};
     use crate::dialogue::asking::{event, publish, response};
     use crate::dialogue::{Ask, Content, Dialogue, Numbers, Post, Refused, Say};
@@ -173,7 +173,12 @@ mod said {
             P: Clone + for<'a> From<&'a [u8]>,
         {
             self.core.rest = Rest::Unknown;
-            self.desk.open();
+            let (dialogue, inherited) = self.desk.open();
+            dialogue.inherit(
+                &post(&self.config, &mut self.core, &mut self.arena),
+                numbers(&self.config),
+                inherited,
+            );
         }
 
         /// Asks something. It ends once: in a [`Response`](crate::link::Delivery::Response) or an

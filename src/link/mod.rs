@@ -186,7 +186,7 @@ impl<P: AsRef<[u8]>, S: Slots<P>> Link<P, S> {
             told_quality: Quality::Unknown,
             rest: Rest::Unknown,
         };
-        Link { config, core, arena, credentials: None, desk: Desk::NONE }
+        Link { config, core, arena, credentials: None, desk: Desk::new() }
     }
 
     /// Handles something that happened at `now`, and gives what it carried for the application.

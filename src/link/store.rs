@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use super::{Config, Link};
+use crate::channels::{load_names, save_names};
 use crate::delivery::{Counts, Durable, Saved};
 use crate::error::ConfigError;
 use crate::outbox::{Arena, Outbox, Slots};
@@ -17,9 +18,9 @@ const LINK: u8 = 1;
 
 impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>> Link<P, S> {
     /// Writes the state as of `now` into a sink: the session and the token that it is resumed with (it is a secret: keep it as
-    /// such), every message that is queued or in flight, and settlements that were not told yet. Not what `config` holds, and
-    /// nothing of sockets. Of a dialogue it has the messages, and nothing else: the next process waits for no answers of this one, and
-    /// subscribes again (which its server, if the session goes on, only confirms).
+    /// such), every message that is queued or in flight, settlements that were not told yet, and which channels the server may have
+    /// subscriptions to. Not what `config` holds, and nothing of sockets. The next process waits for no answers to the requests of this one.
+    /// It subscribes again, and once it keeps a dialogue and is on a socket, it leaves the channels that it has not subscribed to by then.
     ///
     /// In durable mode, called when the link asks to [store](super::Action::Store), before anything else is done to it.
     /// Without it, call it when the process is about to end.
@@ -37,6 +38,7 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>> Link<P, S> {
         save.long(received);
         save.number(attempt);
         core.session.outbox.save(&self.arena, now, &mut save);
+        save_names(&mut save, || self.desk.channels());
         save.finish();
     }
 
@@ -78,9 +80,10 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>> Link<P, S> {
         let (received, attempt) = (load.long()?, load.number()?);
         let counts = Counts::restore(Saved { sent, acknowledged, received, attempt })?;
         let outbox = Outbox::load(0, &mut self.arena, now, away, load)?;
+        let inherited = load_names(load)?;
         match self.config.wire {
             Wire::Native(_) if outbox.in_flight() != counts.in_flight() => return None,
-            Wire::Native(_) => {}
+            Wire::Native(_) => self.desk.inherit(inherited),
             Wire::Raw(_) | Wire::Json(_) => {
                 core.session.outbox = outbox;
                 core.session.outbox.doubt(&mut self.arena);

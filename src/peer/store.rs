@@ -6,13 +6,12 @@ use super::Sessions;
 use super::core::{Core, Socket};
 use super::durable::Keep;
 use crate::acceptor::{Lock, Pass, Principal, Seats, Secret, SessionId};
-use crate::channels::SYSTEM;
+use crate::channels::{load_names, save_names};
 use crate::delivery::{Counts, Saved};
 use crate::outbox::{Outbox, Slots};
 use crate::session::Session;
 use crate::store::{Load, RestoreError, Save};
 use crate::time::{Instant, micros};
-use crate::wire::native;
 
 /// What tells the state of a session from that of another machine.
 const SESSION: u8 = 2;
@@ -45,9 +44,7 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessi
         save.long(received);
         save.number(attempt);
         core.session.outbox.save(&self.arena, now, &mut save);
-        let joined = || self.rooms.joined(session.seat());
-        save.number(u32::try_from(joined().count()).unwrap_or(u32::MAX));
-        joined().for_each(|name| save.bytes(name.as_bytes()));
+        save_names(&mut save, || self.rooms.joined(session.seat()));
         save.finish();
         true
     }
@@ -83,7 +80,7 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessi
             return None;
         }
         let outbox = Outbox::load(id.seat(), &mut self.arena, now, away, load)?;
-        let joined = names(load).filter(|_| outbox.in_flight() == counts.in_flight() && load.is_done());
+        let joined = load_names(load).filter(|_| outbox.in_flight() == counts.in_flight() && load.is_done());
         let Some(joined) = joined else {
             outbox.release(&mut self.arena);
             return None;
@@ -102,19 +99,4 @@ impl<P: AsRef<[u8]> + for<'a> From<&'a [u8]>, S: Slots<P>, T: Seats<Core>> Sessi
         self.counts.restored += 1;
         Some(id)
     }
-}
-
-/// The names of channels that are read next, if they are such.
-fn names<'a>(load: &mut Load<'a>) -> Option<impl Iterator<Item = &'a str> + use<'a>> {
-    let count = load.number()?;
-    let mut first = load.clone();
-    for _ in 0..count {
-        name(load)?;
-    }
-    Some((0..count).map_while(move |_| name(&mut first)))
-}
-
-fn name<'a>(load: &mut Load<'a>) -> Option<&'a str> {
-    let name = str::from_utf8(load.bytes()?).ok()?;
-    (1..=native::Limit::NAME).contains(&name.len()).then_some(name).filter(|name| *name != SYSTEM)
 }

@@ -130,6 +130,11 @@ impl Host {
         self.current.map(|id| self.owner(id))
     }
 
+    /// How many clients have subscribed to a channel.
+    pub fn subscribers(&self, channel: &str) -> usize {
+        self.sessions.subscribers(channel)
+    }
+
     /// How many sessions there are.
     pub fn len(&self) -> u32 {
         self.sessions.len()

@@ -459,6 +459,7 @@ impl World {
             self.pass(5_000)?;
         }
         self.talk.all_came()?;
+        self.talk.is_known(self.sim.server())?;
         self.down.close()?;
         let host = self.sim.server();
         if program.setup.memory != Memory::Forgets && host.opened != 1 {

@@ -257,6 +257,16 @@ impl Talk {
         if came == wanted { Ok(()) } else { Err(format!("what is wanted: {wanted:?}; what came: {came:?}")) }
     }
 
+    /// The server knows what its client wants, and nothing else: not what a process of before wanted, either.
+    pub fn is_known(&self, host: &Host) -> Broken {
+        let wanted = |which: usize| usize::from(self.wanted.values().any(|wanted| *wanted == which));
+        let wrong = (0..CHANNELS.len()).find(|which| host.subscribers(CHANNELS[*which]) != wanted(*which));
+        wrong.map_or(Ok(()), |which| {
+            let subscribers = host.subscribers(CHANNELS[which]);
+            Err(format!("{} has {subscribers} subscribers, and {} want it", CHANNELS[which], wanted(which)))
+        })
+    }
+
     /// How many requests there were.
     pub fn len(&self) -> u64 {
         self.of_client.count + self.of_server.count

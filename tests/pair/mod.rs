@@ -465,6 +465,20 @@ impl Pair {
         self.server = Side { asked: core::mem::take(&mut self.server.asked), ..Side::default() };
     }
 
+    /// The client's process stores what it knows and ends; another one begins with that, and keeps no dialogue yet.
+    pub fn hand_over_client(&mut self) {
+        self.break_sockets();
+        self.settle();
+        let mut state = Vec::new();
+        self.link.store(self.now, |part| state.extend_from_slice(part));
+        let config = self.link.config().clone();
+        self.link = Link::restore(config, 11, &state, self.now, Duration::ZERO).unwrap();
+        let mut again = Vec::new();
+        self.link.store(self.now, |part| again.extend_from_slice(part));
+        assert_eq!(again, state, "what is restored is stored the same");
+        self.handle(Input::Start);
+    }
+
     #[track_caller]
     pub fn client_end(&self, id: RequestId) -> &End {
         let ends = self.client.ends.get(&(0, id.get())).expect("it has ended");

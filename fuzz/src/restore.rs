@@ -12,7 +12,7 @@ const SUMS: Crc<u32> = Crc::<u32>::new(&CRC_32_ISO_HDLC);
 /// What is restored is stored the same, and the link that it makes lives, stops, and settles all that it has.
 pub fn restore(data: &[u8]) {
     let Some((&bits, body)) = data.split_first() else { return };
-    let mut state = b"everlink state \x01\x01".to_vec();
+    let mut state = head();
     state.extend_from_slice(body);
     state.extend_from_slice(&SUMS.checksum(&state).to_le_bytes());
     let mut config = Config::default();
@@ -33,6 +33,10 @@ pub fn restore(data: &[u8]) {
     let mut link = restored(&first).expect("what a link stores can be restored");
     assert_eq!(stored(&link), first);
 
+    // What the process before had subscribed to is left.
+    if bits & 4 != 0 {
+        link.open_dialogue();
+    }
     let socket = everlink::link::Epoch::new(1).unwrap();
     let (now, later) = (Instant::from_millis(bits.into()), Instant::from_millis(60_000));
     for (at, input) in [
@@ -55,4 +59,13 @@ pub fn restore(data: &[u8]) {
         }
     }
     assert_eq!(link.report(Instant::ORIGIN).queue.messages, 0, "a stop settles everything");
+}
+
+/// How a state of a link begins, in whatever version.
+fn head() -> Vec<u8> {
+    let mut state = Vec::new();
+    let link = Link::<Vec<u8>>::new(Config::default(), 7).expect("the default can work");
+    link.store(Instant::ORIGIN, |part| state.extend_from_slice(part));
+    state.truncate(b"everlink state ".len() + 2);
+    state
 }

@@ -20,6 +20,7 @@ use everlink::wire::native::{
 };
 
 use crate::pick;
+use crate::sessions::client::encode;
 
 /// A longer history finds nothing that a shorter one does not.
 const LONGEST: usize = 120;
@@ -171,9 +172,7 @@ impl World {
             token: Token::new(&self.token),
             credentials: Credentials::NONE,
         });
-        let mut frame = Vec::new();
-        encode(&hello, &mut frame);
-        self.hear(&frame);
+        self.hear(&encode(&[hello]));
         self.drain();
     }
 
@@ -205,7 +204,7 @@ impl World {
             Word::Message => Envelope::Message { kind, data },
             Word::Ack => Envelope::Ack { received: self.received },
         };
-        encode(&envelope, frame);
+        frame.extend(encode(&[envelope]));
     }
 
     fn read(&mut self, frame: &[u8]) {
@@ -478,10 +477,4 @@ fn config(slow: Slow) -> Config {
 
 fn numbered(number: u8) -> Channel<'static> {
     Channel::Number(core::num::NonZeroU32::MIN.saturating_add(number.into()))
-}
-
-fn encode(envelope: &Envelope<'_>, frame: &mut Vec<u8>) {
-    let at = frame.len();
-    frame.resize(at + envelope.encoded_len(), 0);
-    envelope.encode(&mut frame[at..]).expect("it has room");
 }

@@ -83,7 +83,7 @@ impl Hook {
     const NONE: Hook = Hook { bucket: NIL, chain: NIL };
 }
 
-/// Room for one subscription: 80 bytes and the name.
+/// Room for one subscription: 64 bytes and the name.
 #[derive(Clone, Debug)]
 pub struct Slot<N> {
     /// Of the subscription in it, or of the last one.

@@ -37,7 +37,7 @@ impl Stage {
     }
 }
 
-/// Room for one request: 48 bytes and the copy.
+/// Room for one request: 40 bytes and the copy.
 #[derive(Clone, Debug)]
 pub struct Slot<P> {
     /// Of the request in it, or of the next one.

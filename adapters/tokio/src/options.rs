@@ -35,7 +35,8 @@ pub struct Options {
     /// How many received messages may wait in [`Messages`](crate::Messages) before reading stops. At least 1; 64 by default.
     pub inbound: usize,
     /// On the native wire: a file that the link's state is kept in, which turns the durable mode on (`config.delivery.durable`): nothing
-    /// leaves that a killed process would not know of when it comes back. If the file is there, the link goes on from it.
+    /// leaves that a killed process would not know of when it comes back. If the file is there, the link goes on from it: subscribe again
+    /// right after `connect`, for what is not subscribed to by the time that the server is reached, is left.
     /// It holds the resume token and what is queued. A second one that is given the same file is refused, as long as the first one has
     /// it: a file beside it, with `.lock` behind its name, is locked. (That is waited for, up to half a second, in which `connect` blocks
     /// its thread: the last write of one that was dropped has to end.)

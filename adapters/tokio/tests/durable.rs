@@ -2,9 +2,11 @@
 
 mod rig;
 
-use everlink_tokio::{Error, Message, Notice, Options, connect};
+use everlink_tokio::server::{Event, Handler, Session, serve};
+use everlink_tokio::{Error, Heard, Message, Notice, Options, connect};
 use rig::native::{Served, brisk, quick_native};
 use rig::{Rig, Scratch, soon};
+use tokio::net::TcpListener;
 
 fn options(scratch: &Scratch) -> Options {
     let mut config = quick_native();
@@ -59,6 +61,48 @@ async fn a_client_that_dies_in_the_middle_loses_and_repeats_nothing() {
     }
     assert_eq!(served.server.counts().opened, 1);
     soon(rig.client.close(rig::ms(0))).await;
+}
+
+/// Whoever asks for a channel gets it.
+struct Host;
+
+impl Handler for Host {
+    async fn session(&self, mut session: Session) {
+        while let Some(event) = session.recv().await {
+            if let Event::Subscribe(wish) = event {
+                wish.accept().await.unwrap();
+            }
+        }
+    }
+}
+
+/// One life of a process that gets what it subscribes to.
+fn subscribed(url: &str, options: Options, channels: [&str; 2]) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let rig = Rig::with(url, options);
+        let subscriptions = channels.map(|channel| rig.client.subscribe(channel).unwrap());
+        for mut subscription in subscriptions {
+            assert_eq!(soon(subscription.recv()).await, Some(Heard::Subscribed { gap: false }));
+            std::mem::forget(subscription);
+        }
+        std::mem::forget(rig);
+    });
+    runtime.shutdown_timeout(rig::ms(20_000));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_that_died_had_subscribed_to_takes_no_room_from_its_next_life() {
+    let scratch = Scratch::new("subscribers");
+    let mut bounds = brisk();
+    bounds.config.channels.subscriptions = 2;
+    let server = serve(TcpListener::bind("127.0.0.1:0").await.unwrap(), Host, bounds).unwrap();
+    let url = format!("ws://{}/", server.local_addr());
+    for channels in [["a", "b"], ["b", "c"], ["d", "e"]] {
+        let (url, options) = (url.clone(), options(&scratch));
+        tokio::task::spawn_blocking(move || subscribed(&url, options, channels)).await.unwrap();
+    }
+    assert_eq!(server.counts().opened, 1);
 }
 
 #[tokio::test]

@@ -18,7 +18,9 @@
 pub mod books;
 pub mod driven;
 pub mod far;
+mod passing;
 pub mod random;
+mod seen;
 #[cfg(feature = "serde")]
 pub mod steps;
 pub mod tape;
@@ -27,11 +29,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use everlink::backoff::Jitter;
-use everlink::link::{
-    Action, Close, Config, Delivery, Epoch, Event, Failure, Input, Link, Next, State, Status,
-};
-use everlink::metrics::Report;
-use everlink::outbox::{Kind, Message, MessageId, Outcome, Refused, Settlement};
+use everlink::link::{Action, Close, Config, Epoch, Event, Failure, Input, Link, Next, Status};
+use everlink::outbox::{Kind, Message, MessageId, Refused, Settlement};
 use everlink::requests::Ended;
 use everlink::time::Instant;
 use everlink::wire::native::Limits;
@@ -264,138 +263,6 @@ impl Script {
         script
     }
 
-    // Time.
-
-    /// Lets time pass until this millisecond, with every deadline on the way kept to the microsecond.
-    pub fn until(&mut self, millis: u64) {
-        self.until_instant(at(millis));
-    }
-
-    pub fn until_instant(&mut self, end: Instant) {
-        self.drain();
-        loop {
-            if self.server.answers {
-                // Before anything that set out later.
-                let (held, now) = (std::mem::take(&mut self.held), self.now);
-                self.coming.splice(0..0, held.into_iter().map(|(epoch, coming)| (now, epoch, coming)));
-            }
-            let coming = self.coming.iter().map(|(at, ..)| *at).min();
-            let mut next = [coming, self.link.deadline()].into_iter().flatten().min().unwrap_or(end);
-            if self.chatty {
-                next = next.min(at(self.now.micros() / 1000 + 1));
-            }
-            if next > end {
-                break;
-            }
-            self.now = self.now.max(next);
-            if coming.is_some_and(|at| at <= self.now) {
-                self.arrive();
-            } else {
-                self.link.handle(self.now, Input::Tick);
-            }
-            self.drain();
-            if self.now >= end
-                && self.link.deadline().is_none_or(|at| at > end)
-                && coming.is_none_or(|at| at > end)
-            {
-                break;
-            }
-        }
-        self.now = self.now.max(end);
-    }
-
-    /// The process does not run until this millisecond: no tick, nothing read. What has come meanwhile is read first.
-    pub fn frozen_until(&mut self, millis: u64) {
-        self.now = at(millis);
-        while self.coming.iter().any(|(at, ..)| *at <= self.now) {
-            self.arrive();
-        }
-        self.link.handle(self.now, Input::Tick);
-        self.drain();
-    }
-
-    /// Hands over what is due first.
-    fn arrive(&mut self) {
-        let first = (0..self.coming.len()).min_by_key(|index| self.coming[*index].0).unwrap();
-        let (_, epoch, coming) = self.coming.remove(first);
-        if self.far.is_some() && !self.server.answers && matches!(coming, Coming::Up(..) | Coming::Frame(..))
-        {
-            self.held.push((epoch, coming));
-            return;
-        }
-        if let Coming::Up(socket, frame) = coming {
-            let answers = self.far().frame(socket, &frame);
-            self.down(answers);
-            return;
-        }
-        self.hand_over(epoch, &coming);
-    }
-
-    fn hand_over(&mut self, epoch: Epoch, coming: &Coming) {
-        let nonce;
-        let event = match coming {
-            Coming::Opened => Event::Opened,
-            Coming::Failed(failure) => Event::Failed(*failure),
-            Coming::Pong(number) => {
-                nonce = number.to_be_bytes();
-                Event::Pong(&nonce)
-            }
-            Coming::Written(total) => Event::Written(*total),
-            Coming::Closed(code) => Event::Closed(closed(*code)),
-            Coming::Frame(kind, data) => Event::Frame { kind: *kind, data },
-            Coming::Up(..) => return,
-            Coming::Stored(version, snapshot) => {
-                self.stored.clone_from(snapshot);
-                self.link.handle(self.now, Input::Stored(*version));
-                return;
-            }
-        };
-        if matches!(coming, Coming::Closed(_) | Coming::Failed(_)) {
-            self.forget_socket(epoch);
-        }
-        self.deliver(epoch, event);
-    }
-
-    fn deliver(&mut self, epoch: Epoch, event: Event<'_>) {
-        for delivery in self.link.handle(self.now, Input::Socket(epoch, event)) {
-            match delivery {
-                Delivery::Message { data, .. } => self.delivered.push(data.to_vec()),
-                other => self.told.push(format!("{other:?}")),
-            }
-        }
-    }
-
-    /// What the path has kept back will never come.
-    pub fn lose_what_is_held(&mut self) {
-        self.until_instant(self.now + self.server.rtt);
-        self.held.clear();
-    }
-
-    /// The process is killed, and started again with what is on the disk. What it had sent may still arrive.
-    pub fn kill(&mut self, config: &Config, seed: u64) {
-        self.coming.retain(|(_, _, coming)| matches!(coming, Coming::Up(..)));
-        self.held.retain(|(_, coming)| matches!(coming, Coming::Up(..)));
-        self.base += 1_000;
-        let Snapshot { state, delivered, settled, accepted, cancelled } = self.stored.clone();
-        self.cancelled = cancelled;
-        self.delivered.truncate(delivered);
-        self.settled.truncate(settled);
-        self.accepted = accepted;
-        self.totals.clear();
-        self.link = if state.is_empty() {
-            Link::new(config.clone(), seed).unwrap()
-        } else {
-            Link::restore(config.clone(), seed, &state, self.now, Duration::ZERO).unwrap()
-        };
-        self.input(Input::Start);
-    }
-
-    /// Nothing more comes from a socket; what it was given may still be on its way.
-    fn forget_socket(&mut self, epoch: Epoch) {
-        self.coming.retain(|(_, of, coming)| *of != epoch || matches!(coming, Coming::Up(..)));
-        self.held.retain(|(of, coming)| *of != epoch || matches!(coming, Coming::Up(..)));
-    }
-
     // Inputs.
 
     pub fn input(&mut self, input: Input<'_>) {
@@ -559,103 +426,9 @@ impl Script {
         let at = (self.now + delay).max(last.unwrap_or(self.now));
         self.coming.push((at, epoch, coming));
     }
-
-    // What was seen.
-
-    /// Takes what was seen so far as read.
-    pub fn forget(&mut self) {
-        self.seen = self.actions.len();
-        self.read = self.settled.len();
-    }
-
-    /// Compares what was seen since the last look, of these kinds of action only (all if empty), with a table.
-    #[track_caller]
-    pub fn sees(&mut self, kinds: &str, table: &str) {
-        let kinds: Vec<_> = kinds.split_whitespace().collect();
-        let lines = self.actions[self.seen..].iter().map(|(at, action)| line(*at, action));
-        let seen: Vec<_> = lines
-            .filter(|line| {
-                kinds.is_empty() || line.split(' ').nth(1).is_some_and(|kind| kinds.contains(&kind))
-            })
-            .collect();
-        let wanted: Vec<_> = table.lines().map(words).filter(|line| !line.is_empty()).collect();
-        assert!(seen == wanted, "seen:\n    {}\nwanted:\n    {}", seen.join("\n    "), wanted.join("\n    "));
-        self.seen = self.actions.len();
-    }
-
-    /// Compares how messages ended since the last look, displaced ones included, with `sequence outcome` pairs.
-    #[track_caller]
-    pub fn settles(&mut self, wanted: &[(u64, Outcome)]) {
-        let seen: Vec<_> =
-            self.settled[self.read..].iter().map(|end| (end.id.sequence(), end.outcome)).collect();
-        assert_eq!(seen, wanted);
-        self.read = self.settled.len();
-    }
-
-    /// What was written to this socket, as text.
-    pub fn wrote(&self, number: u32) -> Vec<&str> {
-        let of_it = self.written.iter().filter(|(of, _)| *of == number);
-        of_it.map(|(_, payload)| core::str::from_utf8(payload).unwrap()).collect()
-    }
-
-    pub fn status(&self) -> Status {
-        self.link.status()
-    }
-
-    pub fn state(&self) -> State {
-        self.link.state()
-    }
-
-    pub fn report(&self) -> Report {
-        self.link.report(self.now)
-    }
-
-    /// The socket that was asked for last; 1 before that.
-    pub fn newest(&self) -> u32 {
-        let opens = self.actions.iter().rev().filter_map(|(_, action)| match action {
-            Action::Open { epoch, .. } => Some(epoch.get()),
-            _ => None,
-        });
-        opens.into_iter().next().unwrap_or(1)
-    }
-
-    /// When the sockets were asked for, in milliseconds.
-    pub fn opens(&self) -> Vec<u64> {
-        let opens = self.actions.iter().filter(|(_, action)| matches!(action, Action::Open { .. }));
-        opens.map(|(at, _)| at.micros() / 1000).collect()
-    }
 }
 
 /// How a socket ends with this code, or by a drop.
 pub const fn closed(code: Option<u16>) -> Close<'static> {
     Close { code, reason: "", clean: code.is_some(), retry_after: None }
-}
-
-fn words(line: &str) -> String {
-    line.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// An action as a line of a table.
-fn line(at: Instant, action: &Action) -> String {
-    let millis = |at: Instant| {
-        let (whole, rest) = (at.micros() / 1000, at.micros() % 1000);
-        if rest == 0 { whole.to_string() } else { format!("{whole}.{rest:03}") }
-    };
-    let what = match action {
-        Action::Abandon { epoch } => format!("abandon {epoch}"),
-        Action::Close { epoch, code } => format!("close {epoch} {code}"),
-        Action::Open { epoch, attempt, .. } => format!("open {epoch} attempt {attempt}"),
-        Action::Pong { epoch } => format!("pong {epoch}"),
-        Action::Ping { epoch, nonce } => format!("ping {epoch} nonce {nonce}"),
-        Action::Store { version } => format!("store {version}"),
-        Action::Flush { epoch } => format!("flush {epoch}"),
-        Action::Status { to, .. } => format!("status {to}"),
-        Action::RetryScheduled { at, attempt, cause } => {
-            format!("retry {attempt} at {}: {cause}", millis(*at))
-        }
-        Action::Quality { to, .. } => format!("quality {to}"),
-        Action::Ended(Ended { id, end }) => format!("ended {id} {end:?}").to_lowercase(),
-        Action::Settled(Settlement { id, outcome }) => format!("settled {id} {outcome:?}").to_lowercase(),
-    };
-    format!("{} {what}", millis(at))
 }

@@ -16,8 +16,8 @@ impl Blocks {
         if data.len() > Blocks::SMALL {
             return Bytes::copy_from_slice(data);
         }
-        if block.capacity() < data.len() {
-            // The same one again, if nobody kept any of it.
+        // From its beginning again, if nobody has any of it: that is in the processor's cache.
+        if !block.try_reclaim(Blocks::BLOCK) && block.capacity() < data.len() {
             block.reserve(Blocks::BLOCK);
         }
         block.extend_from_slice(data);

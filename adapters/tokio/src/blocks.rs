@@ -11,6 +11,7 @@ impl Blocks {
     const BLOCK: usize = 4 << 10;
     const SMALL: usize = Blocks::BLOCK / 8;
 
+    #[inline]
     pub(crate) fn copy(&mut self, data: &[u8]) -> Bytes {
         let Blocks(block) = self;
         if data.len() > Blocks::SMALL {

@@ -73,7 +73,7 @@ impl Shared {
     }
 
     /// Whether the link has changed. Then the task looks now.
-    pub(crate) fn calm(&self) -> bool {
+    pub(crate) fn take_stir(&self) -> bool {
         self.stirred.load(Ordering::Relaxed) && self.stirred.swap(false, Ordering::AcqRel)
     }
 
@@ -130,7 +130,9 @@ impl Inner {
         if self.closed {
             return Err(Error::Closed);
         }
-        let message = in_utf8(message)?;
+        if !is_utf8(&message) {
+            return Err(Error::NotUtf8(message));
+        }
         let mut gone = Vec::new();
         let result = self.link.send(now, message, |settlement, _| gone.push(settlement));
         if !gone.is_empty() {
@@ -429,11 +431,11 @@ pub(crate) fn own(message: Message<impl Into<Payload>>) -> Message {
     Message { kind, tag, payload: payload.into(), priority, ttl, key }
 }
 
-/// A text must be UTF-8.
-pub(crate) fn in_utf8(message: Message) -> Result<Message, Error> {
+/// Whether the payload is what the kind says: a text must be UTF-8.
+pub(crate) fn is_utf8(message: &Message) -> bool {
     match message.kind {
-        Kind::Text if std::str::from_utf8(message.payload.as_ref()).is_err() => Err(Error::NotUtf8(message)),
-        Kind::Text | Kind::Binary => Ok(message),
+        Kind::Text => std::str::from_utf8(message.payload.as_ref()).is_ok(),
+        Kind::Binary => true,
     }
 }
 

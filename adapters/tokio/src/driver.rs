@@ -255,7 +255,8 @@ impl Io {
     /// Hands what came to the application, until there is nothing more or the application does not keep up.
     fn deliver(&mut self, shared: &Arc<Shared>, inner: &mut Inner, now: Instant, epoch: Epoch) {
         let Inner { link, inbox, dialogue, .. } = inner;
-        while let Some(mut deliveries) = self.stream.read(link, now, epoch) {
+        // By reference: what is moved right after it was made keeps the processor waiting.
+        while let Some(deliveries) = &mut self.stream.read(link, now, epoch) {
             let mut unread = Vec::new();
             while let Some(delivery) = deliveries.next() {
                 if let Delivery::Message { kind, data } = delivery {

@@ -126,6 +126,9 @@ impl Shared {
 }
 
 impl Inner {
+    // Where it is inlined, the message is not copied on its way.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "measured")]
     fn accept(&mut self, shared: &Shared, now: Instant, message: Message) -> Result<MessageId, Error> {
         if self.closed {
             return Err(Error::Closed);

@@ -11,7 +11,9 @@ impl Blocks {
     const BLOCK: usize = 4 << 10;
     const SMALL: usize = Blocks::BLOCK / 8;
 
-    #[inline]
+    // Where it is inlined, what it gives is made where it is to be.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "measured")]
     pub(crate) fn copy(&mut self, data: &[u8]) -> Bytes {
         let Blocks(block) = self;
         if data.len() > Blocks::SMALL {

@@ -496,6 +496,7 @@ impl Messages {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    #[inline]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         if std::mem::take(&mut self.in_hand) {
             self.tell(Inbox::done);

@@ -8,7 +8,7 @@ use crate::pick;
 use crate::sessions::world::{Step, World};
 
 /// A longer history finds nothing that a shorter one does not.
-const LONGEST: usize = 400;
+const LONGEST: usize = 150;
 
 /// Reads a history and lives through it.
 ///

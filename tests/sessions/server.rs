@@ -19,6 +19,21 @@ fn epoch(number: u32) -> Epoch {
     Epoch::new(number).unwrap()
 }
 
+/// A line for each thing that was done; none, where nobody reads them.
+struct Log(Option<Vec<String>>);
+
+impl Log {
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        if let Log(Some(lines)) = self {
+            lines.push(line());
+        }
+    }
+
+    fn emptied(self) -> Log {
+        Log(self.0.map(|_| Vec::new()))
+    }
+}
+
 pub struct Server {
     pub sessions: Sessions<Vec<u8>>,
     pub now: Instant,
@@ -37,7 +52,8 @@ pub struct Server {
     pub parted: Vec<(u32, Option<u16>)>,
     /// Sockets that take nothing.
     pub blocked: Vec<u32>,
-    pub log: Vec<String>,
+    log: Log,
+    slots: u32,
     /// What each session delivered, by its name.
     pub delivered: Vec<(String, Vec<u8>)>,
     pub settled: Vec<(String, MessageId, Outcome)>,
@@ -48,14 +64,20 @@ pub struct Server {
 
 impl Server {
     pub fn new(change: impl FnOnce(&mut Config)) -> Server {
-        Server::with_seed(7, change)
+        Server::with_seed(7, 4096, change)
     }
 
-    fn with_seed(seed: u64, change: impl FnOnce(&mut Config)) -> Server {
+    /// One of a great many: with room for this many messages, and nothing of what it does is written down.
+    pub fn quiet(slots: u32, change: impl FnOnce(&mut Config)) -> Server {
+        Server { log: Log(None), ..Server::with_seed(7, slots, change) }
+    }
+
+    fn with_seed(seed: u64, slots: u32, change: impl FnOnce(&mut Config)) -> Server {
         let mut config = Config::default();
         change(&mut config);
         Server {
-            sessions: Sessions::new(config, seed, 4096).unwrap(),
+            sessions: Sessions::new(config, seed, slots).unwrap(),
+            slots,
             now: Instant::ORIGIN,
             connections: BTreeMap::new(),
             names: Vec::new(),
@@ -66,7 +88,7 @@ impl Server {
             wire: BTreeMap::new(),
             parted: Vec::new(),
             blocked: Vec::new(),
-            log: Vec::new(),
+            log: Log(Some(Vec::new())),
             delivered: Vec::new(),
             settled: Vec::new(),
             admitted: Vec::new(),
@@ -97,12 +119,13 @@ impl Server {
 
     /// The process ends, and another one begins with these states, so much later; its clock begins anew.
     pub fn reborn(self, change: impl FnOnce(&mut Config), states: &[Vec<u8>], away: Duration) -> Server {
-        let mut server = Server::with_seed(1_000 + self.secrets, change);
+        let mut server = Server::with_seed(1_000 + self.secrets, self.slots, change);
         server.now = Instant::from_millis(17);
         for state in states {
             server.sessions.restore(server.now, state, away).unwrap();
         }
         Server {
+            log: self.log.emptied(),
             names: self.names,
             // Sockets of before are nobody's.
             last_epoch: self.last_epoch,
@@ -181,17 +204,28 @@ impl Server {
     /// Opens a socket on which this client says hello; gives its number.
     pub fn connect(&mut self, client: &mut Client) -> u32 {
         let number = self.open();
-        let hello = client.hello();
-        self.frame(number, &hello);
+        self.frame(number, &client.hello());
         number
     }
 
     pub fn frame(&mut self, number: u32, data: &[u8]) {
-        self.event(number, Event::Received(u32::try_from(data.len()).unwrap()));
-        self.event(number, Event::Frame { kind: Kind::Binary, data });
+        self.hear_frame(number, data);
+        self.drain();
     }
 
     pub fn event(&mut self, number: u32, event: Event<'_>) {
+        self.hear(number, event);
+        self.drain();
+    }
+
+    /// As [`Server::frame`]; what comes of it is done with the next drain.
+    pub fn hear_frame(&mut self, number: u32, data: &[u8]) {
+        self.hear(number, Event::Received(u32::try_from(data.len()).unwrap()));
+        self.hear(number, Event::Frame { kind: Kind::Binary, data });
+    }
+
+    /// As [`Server::event`]; what comes of it is done with the next drain.
+    pub fn hear(&mut self, number: u32, event: Event<'_>) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
         let session = connection.session();
         match connection.handle(&mut self.sessions, self.now, event) {
@@ -204,15 +238,13 @@ impl Server {
                 for delivery in deliveries {
                     if let Delivery::Message { data, .. } = delivery {
                         self.delivered.push((name.clone(), data.to_vec()));
-                        let text = String::from_utf8_lossy(data);
-                        self.log.push(format!("{name}: {text}"));
+                        self.log.note(|| format!("{name}: {}", String::from_utf8_lossy(data)));
                     } else if !matches!(delivery, Delivery::Goodbye(_)) {
-                        self.log.push(format!("{name}: {delivery:?}"));
+                        self.log.note(|| format!("{name}: {delivery:?}"));
                     }
                 }
             }
         }
-        self.drain();
     }
 
     pub fn drop_socket(&mut self, number: u32) {
@@ -257,7 +289,7 @@ impl Server {
             Told::Request(..) => {}
             Told::Ended(id) => {
                 let name = self.name(id);
-                self.log.push(format!("{name} ends"));
+                self.log.note(|| format!("{name} ends"));
             }
         }
     }
@@ -355,18 +387,18 @@ impl Server {
                 }
                 ConnectionAction::Close { code } => {
                     self.parted.push((number, Some(code)));
-                    self.log.push(format!("{number}: close {code}"));
+                    self.log.note(|| format!("{number}: close {code}"));
                 }
                 ConnectionAction::Abandon => {
                     self.parted.push((number, None));
-                    self.log.push(format!("{number}: abandon"));
+                    self.log.note(|| format!("{number}: abandon"));
                 }
                 ConnectionAction::Store(id, version) => self.asked.push((id, version)),
                 ConnectionAction::Renew(id) if self.renews => {
                     let secret = self.secret();
                     self.sessions.renew(self.now, id, secret);
                 }
-                ConnectionAction::Renew(_) => self.log.push("wants a secret".into()),
+                ConnectionAction::Renew(_) => self.log.note(|| "wants a secret".into()),
                 ConnectionAction::Settled(id, settlement) => self.told(Told::Settled(id, settlement)),
                 ConnectionAction::Ended(id, ended) => self.told(Told::Request(id, ended)),
             }
@@ -390,8 +422,8 @@ impl Server {
     }
 
     fn write(&mut self, number: u32, frame: Vec<u8>) {
-        for line in describe(&frame) {
-            self.log.push(format!("{number}: {line}"));
+        if let Log(Some(lines)) = &mut self.log {
+            lines.extend(describe(&frame).iter().map(|line| format!("{number}: {line}")));
         }
         self.wire.get_mut(&number).unwrap().push(frame);
     }
@@ -399,7 +431,7 @@ impl Server {
     /// What was seen since the last look.
     pub fn seen(&mut self) -> Vec<String> {
         self.drain();
-        core::mem::take(&mut self.log)
+        self.log.0.as_mut().map(core::mem::take).unwrap_or_default()
     }
 
     /// The frames of a socket since the last look.

@@ -12,8 +12,8 @@ use everlink::wire::Wire;
 use everlink::wire::raw::{self, Style};
 
 use crate::pick;
-use crate::said::{Word, frame};
-use crate::steps::{Happening, Of, Step};
+use crate::said::{Spoken, Word, frame, speech};
+use crate::steps::{Happening, Of, Saying, Step};
 
 /// A longer one finds nothing that a shorter one does not.
 const LONGEST: usize = 600;
@@ -35,11 +35,19 @@ impl History {
     /// # Errors
     /// There were too few for a configuration.
     pub fn take_rest(bytes: &mut Unstructured<'_>) -> arbitrary::Result<History> {
-        let config = Setup::arbitrary(bytes)?.config();
+        let setup = Setup::arbitrary(bytes)?;
+        let config = setup.config();
         let seed = u64::from(u16::arbitrary(bytes)?);
         let mut steps = vec![Step::Start];
+        if setup.talks() {
+            steps.push(Step::Say(Saying::Open));
+        }
         while !bytes.is_empty() && steps.len() < LONGEST {
-            Move::arbitrary(bytes)?.onto(&mut steps);
+            if setup.talks() {
+                Turn::arbitrary(bytes)?.onto(&mut steps);
+            } else {
+                Move::arbitrary(bytes)?.onto(&mut steps);
+            }
         }
         Ok(History { config, seed, steps })
     }
@@ -59,6 +67,11 @@ struct Setup {
 }
 
 impl Setup {
+    /// Whether there is a dialogue.
+    fn talks(&self) -> bool {
+        self.bits & (8 | 64) == 8 | 64
+    }
+
     fn config(&self) -> Config {
         let mode = pick(&[Mode::Client, Mode::Server, Mode::Both, Mode::Off], self.mode);
         // The same byte both ways cannot work where both ends ping.
@@ -90,6 +103,11 @@ impl Setup {
             config.delivery.ack_delay = Duration::from_millis(20 * u64::from(self.style % 3));
             config.delivery.durable = self.bits & 16 != 0;
             config.delivery.in_doubt = if self.bits & 32 != 0 { InDoubt::Resend } else { InDoubt::Settle };
+        }
+        if self.talks() {
+            config.requests.pending = 3;
+            config.requests.incoming = 2;
+            config.channels.subscriptions = 2;
         }
         config
     }
@@ -277,17 +295,75 @@ impl Move {
                 newest(Happening::Wrote(200))
             }
             Move::Says(of, words) => at(of, Happening::Frame(Kind::Binary, frame(&words))),
-            Move::Greet(takes, words) => {
-                steps.extend([Step::Deadline, Step::Pass(takes.get()), newest(Happening::Opened)]);
-                steps.extend([Step::Drain, Step::Pull(Of::Newest, 3)]);
-                newest(Happening::Frame(Kind::Binary, frame(&words)))
-            }
+            Move::Greet(takes, words) => return greet(steps, takes, frame(&words)),
             Move::Disk(works) => Step::Disk(works),
             Move::Stored(well) => Step::Stored(well),
             Move::Credentials(some) => Step::Credentials(some),
             Move::Restart => Step::Restart,
         };
         steps.push(last);
+    }
+}
+
+/// Waits for the next attempt, lets the socket open, takes the hello and says this.
+fn greet(steps: &mut Vec<Step>, takes: Span, frame: Vec<u8>) {
+    let newest = |what| Step::Socket(Of::Newest, what);
+    steps.extend([Step::Deadline, Step::Pass(takes.get()), newest(Happening::Opened)]);
+    steps.extend([Step::Drain, Step::Pull(Of::Newest, 3), newest(Happening::Frame(Kind::Binary, frame))]);
+}
+
+/// What the application says in a dialogue.
+#[derive(Arbitrary)]
+enum Utterance {
+    Open,
+    Ask(u8, Span, bool),
+    Cancel(u8),
+    Respond(u8),
+    Reject(u8),
+    Subscribe(u8),
+    Unsubscribe(u8),
+    Publish(u8),
+}
+
+impl Utterance {
+    fn get(&self) -> Saying {
+        let small = |id: u8| u32::from(id % 16);
+        match *self {
+            Utterance::Open => Saying::Open,
+            Utterance::Ask(len, timeout, again) => {
+                Saying::Ask { len: usize::from(len % 60), timeout: timeout.get(), again }
+            }
+            Utterance::Cancel(back) => Saying::Cancel(u32::from(back % 4)),
+            Utterance::Respond(id) => Saying::Respond(small(id)),
+            Utterance::Reject(id) => Saying::Reject(small(id)),
+            Utterance::Subscribe(which) => Saying::Subscribe(which),
+            Utterance::Unsubscribe(which) => Saying::Unsubscribe(which),
+            Utterance::Publish(which) => Saying::Publish(which),
+        }
+    }
+}
+
+/// A move where there is a dialogue.
+#[derive(Arbitrary)]
+enum Turn {
+    Move(Move),
+    Say(Utterance),
+    /// What the server says in it.
+    Speaks(Which, Vec<Spoken>),
+    /// Waits for the next attempt, lets the socket open, takes the hello and says this.
+    Greet(Span, Vec<Spoken>),
+}
+
+impl Turn {
+    fn onto(self, steps: &mut Vec<Step>) {
+        match self {
+            Turn::Move(what) => what.onto(steps),
+            Turn::Say(what) => steps.push(Step::Say(what.get())),
+            Turn::Speaks(of, spoken) => {
+                steps.push(Step::Socket(of.get(), Happening::Frame(Kind::Binary, speech(&spoken))));
+            }
+            Turn::Greet(takes, spoken) => greet(steps, takes, speech(&spoken)),
+        }
     }
 }
 

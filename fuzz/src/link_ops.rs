@@ -3,11 +3,13 @@
 use core::time::Duration;
 
 use arbitrary::{Arbitrary, Unstructured};
-use everlink::link::{Input, Link, State};
+use everlink::link::{Config, Input, Link, State};
 use everlink::wire::Wire;
+use everlink::wire::native::Channel;
 
 use crate::books::Books;
 use crate::history::History;
+use crate::steps::CHANNELS;
 
 /// What is asked of the link when the history is over.
 #[derive(Arbitrary, Clone, Copy, Debug)]
@@ -25,6 +27,11 @@ fn live(history: &History) -> Books<Link<Vec<u8>>> {
     let mut books = Books::new(link);
     for step in &history.steps {
         books.apply(step);
+        let Config { requests, channels, .. } = &history.config;
+        let (open, pending) = (books.open_requests(), requests.pending as usize);
+        assert!(open <= pending, "{open} requests wait for an answer, of {pending}");
+        let subscribed = |name: &&str| books.link.subscription_to(Channel::Name(name)).is_some();
+        assert!(CHANNELS.iter().filter(|name| subscribed(name)).count() <= channels.subscriptions as usize);
     }
     books
 }

@@ -3,12 +3,14 @@
 use core::num::NonZeroU32;
 
 use arbitrary::Arbitrary;
+use everlink::channels::SYSTEM;
 use everlink::outbox::Kind;
 use everlink::wire::native::{
-    Announced, Channel, Credentials, Envelope, Goodbye, Health, Token, Welcome, code,
+    Announced, Channel, Credentials, Envelope, Form, Goodbye, Health, Request, Token, Welcome, code,
 };
 
 use crate::pick;
+use crate::steps::channel;
 
 /// One thing that it says. Counts are small, so that a good part of them can be true.
 #[derive(Arbitrary)]
@@ -33,6 +35,74 @@ pub enum Word {
     Health(u8),
     /// No envelope.
     Noise(Vec<u8>),
+}
+
+/// One thing that it says in a dialogue, true or not.
+#[derive(Arbitrary)]
+pub enum Spoken {
+    /// What is none of it.
+    Word(Word),
+    /// A request; without an id, an event.
+    Request(u8),
+    /// An answer.
+    Response(u8),
+    /// A refusal.
+    Error(u8),
+    /// To a subscription, one that is left, or what was published: granted or not.
+    Confirmation { id: u8, refused: bool, number: u8 },
+    /// A broadcast by its name.
+    News(u8),
+    /// One to all.
+    System,
+    /// What only a client says.
+    Subscribe(u8, u8),
+}
+
+impl Spoken {
+    fn onto(&self, frame: &mut Vec<u8>) {
+        let (kind, data) = (Kind::Text, b"x".as_slice());
+        // Small, so that there often is such a thing.
+        let small = |id: u8| u32::from(id % 16);
+        append(
+            frame,
+            &match *self {
+                Spoken::Word(ref word) => return word.onto(frame),
+                Spoken::Request(id) => {
+                    Envelope::Request(Request { id: small(id), form: Form::Query, name: "say", kind, data })
+                }
+                Spoken::Response(id) => Envelope::Response { id: small(id), kind, data },
+                Spoken::Error(id) => Envelope::Error { id: small(id), code: 7, reason: "" },
+                Spoken::Confirmation { id, refused, number } => Envelope::Confirmation {
+                    id: small(id),
+                    code: refused.into(),
+                    number: u32::from(number % 4),
+                    reason: "",
+                },
+                Spoken::News(which) => {
+                    Envelope::Broadcast { channel: Channel::Name(channel(which)), kind, data }
+                }
+                Spoken::System => Envelope::Broadcast { channel: Channel::Name(SYSTEM), kind, data },
+                Spoken::Subscribe(id, which) => {
+                    Envelope::Subscribe { id: small(id), channel: channel(which) }
+                }
+            },
+        );
+    }
+}
+
+/// The frame in which it says this.
+pub fn speech(spoken: &[Spoken]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    for one in spoken {
+        one.onto(&mut frame);
+    }
+    frame
+}
+
+fn append(frame: &mut Vec<u8>, envelope: &Envelope<'_>) {
+    let at = frame.len();
+    frame.resize(at + envelope.encoded_len(), 0);
+    envelope.encode(&mut frame[at..]).expect("it has room");
 }
 
 /// The frame in which it says this.
@@ -91,8 +161,6 @@ impl Word {
             Word::Health(state) => Envelope::Health(Health { state: state.into(), queued: 2, latency: 3 }),
             Word::Noise(ref bytes) => return frame.extend_from_slice(bytes),
         };
-        let at = frame.len();
-        frame.resize(at + envelope.encoded_len(), 0);
-        envelope.encode(&mut frame[at..]).expect("it has room");
+        append(frame, &envelope);
     }
 }

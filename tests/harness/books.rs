@@ -2,15 +2,17 @@
 //! there. Histories are made by property tests and by fuzzing.
 
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use everlink::channels::SYSTEM;
 use everlink::link::{Action, Close, Delivery, Epoch, Event, Input, Link, Next, State};
 use everlink::outbox::{Key, Message, MessageId, Outcome, Priority, Settlement};
 use everlink::requests::RequestId;
 use everlink::time::Instant;
+use everlink::wire::native::Channel;
 
-use super::driven::Driven;
-use super::steps::{Happening, Of, Saying, Step};
+use super::driven::{Driven, Said};
+use super::steps::{Happening, Of, Saying, Step, channel};
 
 /// An adapter that applies steps and keeps the books: sockets that it knows, messages and their ends.
 pub struct Books<L> {
@@ -39,6 +41,10 @@ pub struct Books<L> {
     storing: Option<u64>,
     /// Every request, and how often it has ended.
     pub requests: BTreeMap<u32, (RequestId, u32)>,
+    /// Requests of the other end that came, and that nobody here has answered; some may be answered for us.
+    owed: BTreeSet<u32>,
+    /// Channels that were subscribed to and not left; some may be refused.
+    wanted: BTreeSet<&'static str>,
     /// Whether there is a dialogue.
     talks: bool,
     /// Whether there ever was one: then there are payloads that nobody here has sent.
@@ -65,6 +71,8 @@ impl<L: Driven> Books<L> {
             stores_at_once: true,
             storing: None,
             requests: BTreeMap::new(),
+            owed: BTreeSet::new(),
+            wanted: BTreeSet::new(),
             talks: false,
             talked: false,
         }
@@ -119,19 +127,7 @@ impl<L: Driven> Books<L> {
                     self.end(id.get());
                 }
             }
-            Step::Say(say) => {
-                self.talks |= matches!(say, Saying::Open);
-                self.talked |= self.talks;
-                let mut displaced = Vec::new();
-                let begun = self.link.say(self.now, say, &mut |gone| displaced.push(gone));
-                for gone in displaced {
-                    self.settle(gone);
-                }
-                if let Some(id) = begun {
-                    let old = self.requests.insert(id.get(), (id, 0));
-                    assert!(old.is_none_or(|(_, ends)| ends > 0), "{id} is used while it waits");
-                }
-            }
+            Step::Say(say) => self.say(say),
             Step::Cancel(back) => {
                 if let Some((id, _)) = self.ledger.iter().rev().nth(*back).copied()
                     && self.link.cancel(id)
@@ -157,6 +153,33 @@ impl<L: Driven> Books<L> {
         }
     }
 
+    fn say(&mut self, say: &Saying) {
+        let mut displaced = Vec::new();
+        let said = self.link.say(self.now, say, &mut |gone| displaced.push(gone));
+        for gone in displaced {
+            self.settle(gone);
+        }
+        match said {
+            Said::Opened => (self.talks, self.talked) = (true, true),
+            Said::Begun(id) => {
+                let old = self.requests.insert(id.get(), (id, 0));
+                assert!(old.is_none_or(|(_, ends)| ends > 0), "{id} is used while it waits");
+            }
+            Said::Answered(id) => assert!(self.owed.remove(&id), "nobody waits for an answer to {id}"),
+            Said::Nothing => {}
+        }
+        match *say {
+            Saying::Subscribe(which) => drop(self.wanted.insert(channel(which))),
+            Saying::Unsubscribe(which) => drop(self.wanted.remove(channel(which))),
+            _ => {}
+        }
+    }
+
+    /// How many requests have no end that was told.
+    pub fn open_requests(&self) -> usize {
+        self.requests.values().filter(|(_, ends)| *ends == 0).count()
+    }
+
     pub fn handle(&mut self, input: Input<'_>) {
         let deliveries = self.link.handle(self.now, input);
         if !self.talks {
@@ -166,6 +189,16 @@ impl<L: Driven> Books<L> {
             match delivery {
                 Delivery::Response { id, .. } | Delivery::Published { id, .. } => self.end(id),
                 Delivery::Error { id, .. } if id > 0 => self.end(id),
+                Delivery::Request(request) => drop(self.owed.insert(request.id)),
+                Delivery::Broadcast { channel: Channel::Name(name), .. } => {
+                    assert!(
+                        name == SYSTEM || self.wanted.contains(name),
+                        "nobody wants what comes of {name}"
+                    );
+                }
+                Delivery::Broadcast { channel: Channel::Number(number), .. } => {
+                    assert!(!self.wanted.is_empty(), "nobody wants what comes of {number}");
+                }
                 _ => {}
             }
         }

@@ -10,7 +10,19 @@ use everlink::requests::RequestId;
 use everlink::time::Instant;
 use everlink::wire::native::Channel;
 
-use super::steps::Saying;
+use super::steps::{Saying, channel};
+
+/// What came of a saying.
+pub enum Said {
+    /// Nothing that needs a book.
+    Nothing,
+    /// There is a dialogue.
+    Opened,
+    /// This is to end once.
+    Begun(RequestId),
+    /// The request of this number has its answer.
+    Answered(u32),
+}
 
 /// What random operations are done to: a link, recorded or not.
 pub trait Driven {
@@ -25,14 +37,9 @@ pub trait Driven {
     fn cancel(&mut self, id: MessageId) -> bool;
     /// The payload of the frame.
     fn pull(&mut self, epoch: Epoch) -> Option<Vec<u8>>;
-    /// Says something in a dialogue. Gives what is to end, if something is.
-    fn say(
-        &mut self,
-        _now: Instant,
-        _say: &Saying,
-        _displaced: &mut dyn FnMut(Settlement),
-    ) -> Option<RequestId> {
-        None
+    /// Says something in a dialogue.
+    fn say(&mut self, _now: Instant, _say: &Saying, _displaced: &mut dyn FnMut(Settlement)) -> Said {
+        Said::Nothing
     }
     /// Whether it was not over.
     fn cancel_request(&mut self, _now: Instant, _id: RequestId) -> bool {
@@ -76,38 +83,40 @@ impl Driven for Link<Vec<u8>> {
         Link::pull(self, epoch).map(|frame| frame.payload().to_vec())
     }
 
-    fn say(
-        &mut self,
-        now: Instant,
-        say: &Saying,
-        displaced: &mut dyn FnMut(Settlement),
-    ) -> Option<RequestId> {
-        let names = ["a", "b", "c"];
-        let name = |which: u8| names[usize::from(which) % names.len()];
+    fn say(&mut self, now: Instant, say: &Saying, displaced: &mut dyn FnMut(Settlement)) -> Said {
         let content = Content::Text("x");
         let told = |gone, _| displaced(gone);
         match *say {
-            Saying::Open => self.open_dialogue(),
+            Saying::Open => {
+                self.open_dialogue();
+                return Said::Opened;
+            }
             Saying::Ask { len, timeout, again } => {
                 let words = "x".repeat(len);
                 let ask = Ask { again, ..Ask::command("do", &*words).within(timeout) };
-                return self.request(now, &ask, told).ok();
+                return self.request(now, &ask, told).map_or(Said::Nothing, Said::Begun);
             }
             // The books know its id.
             Saying::Cancel(_) => {}
-            Saying::Respond(request) => drop(self.respond(now, request, content, told).is_ok()),
-            Saying::Reject(request) => drop(self.reject(now, request, 7, "no", told).is_ok()),
-            Saying::Subscribe(which) => drop(self.subscribe(now, name(which)).is_ok()),
+            Saying::Respond(request) => {
+                let answered = self.respond(now, request, content, told);
+                return answered.map_or(Said::Nothing, |()| Said::Answered(request));
+            }
+            Saying::Reject(request) => {
+                let answered = self.reject(now, request, 7, "no", told);
+                return answered.map_or(Said::Nothing, |()| Said::Answered(request));
+            }
+            Saying::Subscribe(which) => drop(self.subscribe(now, channel(which)).is_ok()),
             Saying::Unsubscribe(which) => {
-                if let Some(id) = self.subscription_to(Channel::Name(name(which))) {
+                if let Some(id) = self.subscription_to(Channel::Name(channel(which))) {
                     self.unsubscribe(now, id);
                 }
             }
             Saying::Publish(which) => {
-                return self.publish(now, name(which), content, told).ok();
+                return self.publish(now, channel(which), content, told).map_or(Said::Nothing, Said::Begun);
             }
         }
-        None
+        Said::Nothing
     }
 
     fn cancel_request(&mut self, now: Instant, id: RequestId) -> bool {

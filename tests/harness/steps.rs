@@ -5,6 +5,14 @@ use core::time::Duration;
 use everlink::link::Failure;
 use everlink::outbox::{Kind, Priority};
 
+/// The channels that a saying may name, by its number.
+pub const CHANNELS: [&str; 3] = ["a", "b", "c"];
+
+/// The channel of this number.
+pub fn channel(which: u8) -> &'static str {
+    CHANNELS[usize::from(which) % CHANNELS.len()]
+}
+
 /// Something that is said in a dialogue, owned.
 #[derive(Clone, Debug)]
 pub enum Saying {

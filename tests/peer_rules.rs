@@ -6,6 +6,7 @@ use crate::sessions::world::{Step, World};
 use everlink::link::Event;
 use everlink::outbox::{Kind, Policy, Priority};
 use everlink::peer::Slow;
+use everlink::wire::native::VERSION;
 use proptest::prelude::*;
 
 fn step() -> impl Strategy<Value = Step> {
@@ -34,9 +35,14 @@ fn step() -> impl Strategy<Value = Step> {
             .prop_map(|(socket, data)| Step::Noise(socket, data)),
         1 => (0..20_u32, 0..6_u8).prop_map(|(socket, what)| Step::Event(socket, what)),
         1 => (who(), 1..20_u32).prop_map(|(who, socket)| Step::Stale(who, socket)),
-        1 => (proptest::option::of(who()), bytes(), 0..4_u32, 0..4_u64).prop_map(
-            |(of, token, attempt, received)| Step::EveHello { of, token, attempt, received }
-        ),
+        1 => (proptest::option::of(who()), bytes(), prop_oneof![3 => Just(VERSION), 1 => 0..4_u32], 0..4_u32, 0..4_u64)
+            .prop_map(|(of, token, version, attempt, received)| Step::EveHello {
+                of,
+                token,
+                version,
+                attempt,
+                received,
+            }),
         1 => (0..30_000_u64).prop_map(Step::Restart),
         2 => (any::<u8>(), prop_oneof![0..4_u64, any::<u64>()], bytes())
             .prop_map(|(what, number, data)| Step::EveSays { what, number, data }),

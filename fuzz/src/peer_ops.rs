@@ -3,6 +3,7 @@
 use arbitrary::{Arbitrary, Unstructured};
 use everlink::outbox::{Policy, Priority};
 use everlink::peer::Slow;
+use everlink::wire::native::VERSION;
 
 use crate::pick;
 use crate::sessions::world::{Step, World};
@@ -54,13 +55,27 @@ enum Move {
     Noise(u8, Vec<u8>),
     Event(u8, u8),
     Stale(u8, u8),
-    Steal(u8, u32, u64),
-    Guess(Vec<u8>, u32, u64),
+    Steal(u8, Version, u32, u64),
+    Guess(Vec<u8>, Version, u32, u64),
     Says(u8, u64, Vec<u8>),
     Pass(u16),
     PassLong(u16),
     Restart(u16),
     Back(u16),
+}
+
+/// That of the protocol, more often than not.
+#[derive(Arbitrary)]
+struct Version(u8);
+
+impl Version {
+    fn get(&self) -> u32 {
+        match self.0 {
+            0..200 => VERSION,
+            200..250 => u32::from(self.0 - 200),
+            _ => u32::MAX,
+        }
+    }
 }
 
 impl Move {
@@ -91,12 +106,16 @@ impl Move {
             Move::Noise(number, data) => Step::Noise(socket(number), data),
             Move::Event(number, what) => Step::Event(socket(number), what % 6),
             Move::Stale(one, number) => Step::Stale(who(one), socket(number)),
-            Move::Steal(one, attempt, received) => {
-                Step::EveHello { of: Some(who(one)), token: Vec::new(), attempt, received }
-            }
-            Move::Guess(mut token, attempt, received) => {
+            Move::Steal(one, version, attempt, received) => Step::EveHello {
+                of: Some(who(one)),
+                token: Vec::new(),
+                version: version.get(),
+                attempt,
+                received,
+            },
+            Move::Guess(mut token, version, attempt, received) => {
                 token.truncate(64);
-                Step::EveHello { of: None, token, attempt, received }
+                Step::EveHello { of: None, token, version: version.get(), attempt, received }
             }
             Move::Says(what, number, data) => Step::EveSays { what, number, data },
             Move::Pass(millis) => Step::Pass(u64::from(millis % 512) + 1),

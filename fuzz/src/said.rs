@@ -12,6 +12,8 @@ use everlink::wire::native::{
 use crate::pick;
 use crate::steps::channel;
 
+const ANNOUNCED: Announced = Announced { envelope: 1100, window: 4, window_bytes: 4000 };
+
 /// One thing that it says. Counts are small, so that a good part of them can be true.
 #[derive(Arbitrary)]
 pub enum Word {
@@ -54,6 +56,8 @@ pub enum Spoken {
     News(u8),
     /// One to all.
     System,
+    /// A welcome of this version, or none.
+    Version(u8),
     /// What only a client says.
     Subscribe(u8, u8),
 }
@@ -82,6 +86,15 @@ impl Spoken {
                     Envelope::Broadcast { channel: Channel::Name(channel(which)), kind, data }
                 }
                 Spoken::System => Envelope::Broadcast { channel: Channel::Name(SYSTEM), kind, data },
+                Spoken::Version(version) => Envelope::Welcome(Welcome {
+                    version: version.into(),
+                    resumed: false,
+                    received: 0,
+                    from: 0,
+                    announced: ANNOUNCED,
+                    session: 1,
+                    token: Token::new(b"token"),
+                }),
                 Spoken::Subscribe(id, which) => {
                     Envelope::Subscribe { id: small(id), channel: channel(which) }
                 }
@@ -122,7 +135,7 @@ impl Word {
                 resumed,
                 received: u64::from(received % 8),
                 from: u64::from(from % 8),
-                announced: Announced { envelope: 1100, window: 4, window_bytes: 4000 },
+                announced: ANNOUNCED,
                 session: 1,
                 token: Token::new(if token { b"token" } else { b"" }),
             }),

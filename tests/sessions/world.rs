@@ -8,7 +8,7 @@ use everlink::outbox::{Kind, Message, MessageId, Outcome, Policy, Priority};
 use everlink::peer::{Config, Input, Slow};
 use everlink::time::Instant;
 use everlink::wire::native::{
-    Channel, Credentials, Envelope, Form, Goodbye, Health, Hello, Request, Token, VERSION, code,
+    Channel, Credentials, Envelope, Form, Goodbye, Health, Hello, Item, Limits, Reader, Request, Token, code,
 };
 
 use super::client::{ANNOUNCED, Client, encode};
@@ -57,6 +57,7 @@ pub enum Step {
     EveHello {
         of: Option<usize>,
         token: Vec<u8>,
+        version: u32,
         attempt: u32,
         received: u64,
     },
@@ -290,10 +291,10 @@ impl World {
                 (0..3).for_each(|who| self.leave(who));
                 (self.eve, self.delayed) = (None, Vec::new());
             }
-            Step::EveHello { of, token, attempt, received } => {
+            Step::EveHello { of, token, version, attempt, received } => {
                 let stolen = of.map(|who| self.clients[who % 3].token.clone());
                 let hello = Envelope::Hello(Hello {
-                    version: VERSION,
+                    version,
                     attempt,
                     received,
                     announced: ANNOUNCED,
@@ -321,6 +322,7 @@ impl World {
         }
         self.server.drain();
         self.look();
+        self.look_at_eve();
     }
 
     fn is_there(&mut self, who: usize) -> bool {
@@ -356,6 +358,25 @@ impl World {
             assert!(before < number, "from {name} came {number} after {before}");
         }
         *looked = self.server.delivered.len();
+    }
+
+    /// Somebody else may have a session of her own, and learns nothing of those of others.
+    fn look_at_eve(&mut self) {
+        let Some(number) = self.eve else { return };
+        for frame in self.server.fetch(number) {
+            for item in Reader::new(&frame, &Limits::default()) {
+                match item {
+                    Ok(Item::Envelope(Envelope::Welcome(welcome))) => {
+                        assert!(!welcome.resumed, "somebody else resumes a session");
+                    }
+                    Ok(Item::Envelope(Envelope::Message { data, .. })) => {
+                        panic!("somebody else gets {:?}", String::from_utf8_lossy(data));
+                    }
+                    Ok(_) => {}
+                    Err(error) => panic!("a server says {error:?}"),
+                }
+            }
+        }
     }
 
     /// Everybody stays away until all is over: then each message has had exactly one end, and it is the truth.

@@ -96,7 +96,7 @@ impl Io {
     /// Goes on until nothing more happens for now.
     fn poll(&mut self, cx: &mut Context<'_>, shared: &Arc<Shared>) -> Poll<()> {
         shared.driver.register(cx.waker());
-        // Only here before what sockets have to say: they have their turn, however much the application does meanwhile.
+        // Once: who stirs after this wakes the task again, and sockets have their turn between.
         if shared.take_stir() {
             self.turn(Happened::Stirred, shared);
         }
@@ -292,9 +292,6 @@ impl Io {
     fn poll_next(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Option<Happened>> {
         if let Poll::Ready(happened) = self.poll_carriers(cx) {
             return Poll::Ready(Some(happened));
-        }
-        if shared.take_stir() {
-            return Poll::Ready(Some(Happened::Stirred));
         }
         let Some(deadline) = self.deadline else {
             let idle = self.stream.is_empty() && self.state.as_ref().is_none_or(StateFile::is_idle);

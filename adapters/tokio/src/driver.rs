@@ -17,6 +17,7 @@ use crate::client::{Inner, Shared};
 use crate::clock::{Clock, SleepWatch, wall_clock};
 use crate::open::{OpenError, Opener, Opening};
 use crate::options::Notice;
+use crate::parcel::Unread;
 use crate::pipe::{Moved, Pipe};
 use crate::secret;
 use crate::state::StateFile;
@@ -44,7 +45,7 @@ pub(crate) struct Io {
     opener: Opener,
     stream: Stream,
     /// Parts of a dialogue for which there was no room, on their way to the application.
-    unread: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    unread: Unread,
     /// Nothing is read until the application has room for what came.
     paused: bool,
     carriers: Vec<(Epoch, Carrier)>,
@@ -71,7 +72,7 @@ impl Io {
         Io {
             opener,
             stream,
-            unread: None,
+            unread: Unread::default(),
             paused: false,
             carriers: Vec::new(),
             state,
@@ -215,7 +216,7 @@ impl Io {
             Happened::Link(input) => link.handle(now, input).for_each(drop),
             Happened::Tick => {
                 self.stream.tick(link, now);
-                if self.paused && self.unread.is_none() && !inner.inbox.is_full() {
+                if self.paused && self.unread.is_empty() && !inner.inbox.is_full() {
                     self.paused = false;
                     self.stream.resume(link, now);
                     let epochs: Vec<Epoch> = self.stream.epochs().collect();
@@ -228,13 +229,18 @@ impl Io {
     /// Hands what came to the application, until there is nothing more or the application does not keep up.
     fn deliver(&mut self, shared: &Arc<Shared>, inner: &mut Inner, now: Instant, epoch: Epoch) {
         let Inner { link, inbox, dialogue, .. } = inner;
-        while let Some(mut deliveries) = self.stream.read(link, now, epoch) {
-            let mut unread = Vec::new();
+        loop {
+            let read = self.stream.read(link, now, epoch);
+            // In it another session may have begun.
+            if self.unread.is_empty() {
+                dialogue.gap(link).into_iter().for_each(|gap| self.unread.push(gap));
+            }
+            let Some(mut deliveries) = read else { break };
             while let Some(delivery) = deliveries.next() {
                 if let Delivery::Message { kind, data } = delivery {
                     inbox.push(kind, data, deliveries.number());
                 } else if let Some(parcel) = dialogue.heard(shared, link, now, &delivery) {
-                    unread.extend(parcel.try_deliver(unread.is_empty()));
+                    self.unread.push(parcel);
                 } else {
                     if let Delivery::Session { resumed: false, .. } = &delivery {
                         inbox.restart();
@@ -245,14 +251,7 @@ impl Io {
             if let Some(first) = inbox.unread() {
                 link.handle(now, Input::Unread(first)).for_each(drop);
             }
-            if !unread.is_empty() {
-                self.unread = Some(Box::pin(async move {
-                    for parcel in unread {
-                        parcel.deliver().await;
-                    }
-                }));
-            }
-            self.paused = self.unread.is_some() || inbox.is_full();
+            self.paused = !self.unread.is_empty() || inbox.is_full();
             if self.paused {
                 self.stream.pause(link, now);
             }
@@ -299,10 +298,7 @@ impl Io {
     }
 
     fn poll_carriers(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
-        if let Some(sent) = &mut self.unread
-            && sent.as_mut().poll(cx).is_ready()
-        {
-            self.unread = None;
+        if !self.unread.is_empty() && self.unread.poll(cx).is_ready() {
             self.happened.push_back(Happened::Tick);
         }
         if let Some(Poll::Ready(input)) = self.state.as_mut().map(|state| state.poll(cx)) {

@@ -173,7 +173,7 @@ mod said {
             P: Clone + for<'a> From<&'a [u8]>,
         {
             self.core.rest = Rest::Unknown;
-            let begins = !self.desk.is_open() && matches!(self.core.phase, Phase::Open(_));
+            let begins = !self.desk.is_open() && matches!(self.core.phase, super::Phase::Open(_));
             let (dialogue, inherited) = self.desk.open();
             if begins {
                 dialogue.welcomed();

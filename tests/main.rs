@@ -30,6 +30,7 @@ mod dialogue;
 mod flush;
 mod heartbeat;
 mod json_channels;
+mod json_gateway;
 mod json_law;
 mod json_peer;
 mod json_requests;

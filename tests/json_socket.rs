@@ -236,3 +236,17 @@ fn a_candidate_that_takes_over_is_another_session() {
     script.text(2, r#"{"channel":"system","data":{"type":"subscription_confirm","channel":"news"}}"#);
     assert_eq!(script.told, ["Subscribed { id: SubscriptionId(1), gap: true }"]);
 }
+
+#[test]
+fn what_comes_on_the_old_socket_spares_the_candidate() {
+    let mut script = talking(|config| config.candidate = Candidate::On);
+    script.server.black_hole();
+    script.until(17_500);
+    assert_eq!(script.newest(), 2);
+    let own = r#"{"type":"own","id":"o"}"#;
+    script.text(1, own);
+    script.event(2, Event::Opened);
+    script.until(17_600);
+    assert_eq!(script.delivered, [own.as_bytes()]);
+    assert_eq!((script.report().counts.connects.get(), script.link.sessions()), (1, 1));
+}

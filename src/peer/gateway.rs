@@ -87,14 +87,13 @@ pub(super) struct Gateway {
     last_order: u32,
     /// Envelopes for the session, one frame each.
     up: VecDeque<Vec<u8>>,
+    /// Bytes of all that there ever were.
     up_bytes: usize,
     /// The one that was taken last.
     taken: Vec<u8>,
     pub(super) leaving: Leaving,
     /// Messages that left, for their ids.
     sequence: u32,
-    /// Of the session's last ping.
-    nonce: u32,
 }
 
 /// A payload as JSON: what is none becomes a string; `None` if it is no text at all.
@@ -143,7 +142,6 @@ impl Gateway {
             taken: Vec::new(),
             leaving: Leaving::new(Frame::HEAD.saturating_add(config.outbox.message_bytes as usize)),
             sequence: 0,
-            nonce: 0,
         }
     }
 
@@ -205,7 +203,6 @@ impl Gateway {
             self.stage = Stage::Greeted;
         }
         self.taken = self.up.pop_front()?;
-        self.up_bytes = self.up_bytes.saturating_sub(self.taken.len());
         Some(&self.taken)
     }
 
@@ -234,7 +231,8 @@ impl Gateway {
         self.greet(&[]);
         match message {
             Message::Ping => self.leaving.reply(&Message::Pong),
-            Message::Pong => self.up(&Envelope::Pong { nonce: self.nonce }),
+            // Of which ping, nobody asks at a server's end.
+            Message::Pong => self.up(&Envelope::Pong { nonce: 0 }),
             Message::Request { form, id, payload, .. } => self.asked(form, id, payload),
             Message::Response { request, payload, .. } => {
                 if let Some(id) = request.number().filter(|number| number & 1 == 0) {
@@ -376,8 +374,7 @@ impl Gateway {
                 // Before it is answered, nothing that counts is said.
                 self.up(&Envelope::Ack { received: 0 });
             }
-            Envelope::Ping { nonce } => {
-                self.nonce = nonce;
+            Envelope::Ping { .. } => {
                 self.leaving.say(&Message::Ping);
             }
             Envelope::Goodbye(goodbye) if !goodbye.reason.is_empty() => self.complain(None, goodbye.reason),

@@ -1,7 +1,6 @@
 //! What leaves for a client on the JSON wire, and what of it the socket has: that is all that is ever known to have arrived.
 
 use alloc::collections::VecDeque;
-use alloc::string::ToString as _;
 use alloc::vec::Vec;
 
 use crate::outbox::Kind;
@@ -63,7 +62,7 @@ impl Leaving {
     pub(super) fn say(&mut self, message: &Message<'_>) -> bool {
         let fits = message.encoded_len() <= self.longest;
         if fits {
-            self.push(Kind::Text, message.to_string().into_bytes());
+            self.push(Kind::Text, message.to_text().into_bytes());
         }
         fits
     }

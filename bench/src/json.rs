@@ -131,7 +131,8 @@ fn told_any(frame: &[u8]) -> usize {
         }
         (_, Some("response"), _) => base + any.payload.expect("it has").get().len(),
         (.., Some("system")) => {
-            let data: ConfirmData<'_> = serde_json::from_str(any.data.expect("it has").get()).expect("it is one");
+            let data: ConfirmData<'_> =
+                serde_json::from_str(any.data.expect("it has").get()).expect("it is one");
             assert_eq!(data.kind, "subscription_confirm");
             data.channel.len()
         }
@@ -185,8 +186,13 @@ fn samples<'a>(data: &'a str) -> Vec<Sample<'a>> {
         timestamp,
         payload: CommandPayload { action: "draw".into(), parameters: lent() },
     };
-    let response =
-        Response { id: "21".into(), kind: "response".into(), timestamp, payload: lent(), request: "18".into() };
+    let response = Response {
+        id: "21".into(),
+        kind: "response".into(),
+        timestamp,
+        payload: lent(),
+        request: "18".into(),
+    };
     let publish = Publish { action: "publish".into(), channel: "drawing/7".into(), data: lent() };
     let confirm = Confirm {
         channel: "system".into(),
@@ -308,7 +314,8 @@ fn one(sample: &Sample<'_>, size: &str) {
     print_beside(&format!("json_decode_{}{size}", sample.name), &contenders, &values, "ns");
 
     let value: Value = serde_json::from_slice(frame).expect("it is JSON");
-    let (mut first, mut second, mut third) = (vec![0; 4096], Vec::with_capacity(4096), Vec::with_capacity(4096));
+    let (mut first, mut second, mut third) =
+        (vec![0; 4096], Vec::with_capacity(4096), Vec::with_capacity(4096));
     let mut contenders = [
         Contender::new("everlink", || {
             let len = black_box(&sample.message).encode(black_box(&mut first)).expect("there is room");

@@ -169,19 +169,19 @@ fn broadcast<'a>(known: &Known<'a>) -> Result<Message<'a>, DecodeError> {
     if channel != *SYSTEM {
         return Ok(plain);
     }
-    let mut system = Known::default();
-    let Ok(()) = data.value.known().and_then(|fields| system.read(fields)) else { return Ok(plain) };
-    let Some(kind) = value(system.kind).and_then(Raw::text) else { return Ok(plain) };
+    let system = data.value.fields(["type", "channel", "message"]);
+    let [kind, channel, message] = system.map(|field| field.map(|(at, value)| Field { at, value }));
+    let Some(kind) = value(kind).and_then(Raw::text) else { return Ok(plain) };
     let inside = |error: DecodeError| DecodeError { at: data.at.saturating_add(error.at), ..error };
     let mut word = [0; 20];
     match kind.unescape(&mut word).map_or(&[][..], str::as_bytes) {
         b"subscription_confirm" => {
-            let channel = text(system.channel, "channel").map_err(inside)?;
+            let channel = text(channel, "channel").map_err(inside)?;
             Ok(Message::Confirmation { channel })
         }
         b"error" => {
-            let message = value(system.message).and_then(Raw::text).unwrap_or(Text::from(""));
-            let channel = value(system.channel).and_then(Raw::text);
+            let message = value(message).and_then(Raw::text).unwrap_or(Text::from(""));
+            let channel = value(channel).and_then(Raw::text);
             Ok(Message::SystemError { message, channel })
         }
         _ => Ok(plain),

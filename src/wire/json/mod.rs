@@ -211,7 +211,7 @@ impl<'a> Payload<'a> {
             Payload::Named { name, data } => Some((name, data)),
             Payload::Raw(raw) => {
                 let [name, data] = raw?.fields(fields(form));
-                Some((name?.text()?, data))
+                Some((name?.1.text()?, data.map(|(_, data)| data)))
             }
         }
     }

@@ -16,12 +16,13 @@ type End = Result<usize, usize>;
 /// How many bytes come before the first that cannot stand in a string as it is: a quote, a backslash, or a control character.
 #[inline]
 pub(super) fn plain(bytes: &[u8]) -> usize {
-    bytes_before(
-        bytes,
-        // A byte of the first two is 0 where it is meant, and one of the third is below 0x20.
-        |word| zero(word ^ all(b'"')) | zero(word ^ all(b'\\')) | below_space(word),
-        |byte| byte < 0x20 || byte == b'"' || byte == b'\\',
-    )
+    bytes_before(bytes, special, |byte| byte < 0x20 || byte == b'"' || byte == b'\\')
+}
+
+/// Marks such a byte. One of the first two is 0 where it is meant.
+#[inline(always)]
+const fn special(word: u64) -> u64 {
+    zero(word ^ all(b'"')) | zero(word ^ all(b'\\')) | below_space(word)
 }
 
 /// How many bytes come before the next that opens or closes an array, an object, or a string.
@@ -85,8 +86,20 @@ fn must(bytes: &[u8], at: usize, byte: u8) -> End {
 }
 
 /// The end of the string that begins here, behind its quote; and whether there are escapes in it.
-#[inline]
-fn string(bytes: &[u8], mut at: usize) -> Result<(usize, bool), usize> {
+#[inline(always)]
+fn string(bytes: &[u8], at: usize) -> Result<(usize, bool), usize> {
+    // Most are words of a few letters.
+    if let Some((word, _)) = bytes.get(at..).and_then(<[u8]>::split_first_chunk) {
+        let marked = special(u64::from_le_bytes(*word));
+        let end = at.wrapping_add(marked.trailing_zeros() as usize / 8);
+        if marked != 0 && peek(bytes, end) == Some(b'"') {
+            return Ok((end.wrapping_add(1), false));
+        }
+    }
+    longer_string(bytes, at)
+}
+
+fn longer_string(bytes: &[u8], mut at: usize) -> Result<(usize, bool), usize> {
     let mut escaped = false;
     loop {
         at = at.wrapping_add(plain(bytes.get(at..).unwrap_or_default()));
@@ -238,13 +251,17 @@ impl<'a> Scanner<'a> {
         let is_last = self.known && self.at == self.last && self.last > 0;
         self.white();
         let (start, mut last) = (self.at, 0);
-        self.at = if is_last {
+        let bytes = self.text.as_bytes();
+        self.at = if !is_last && peek(bytes, start) == Some(b'"') {
+            let (end, _) = string(bytes, start.wrapping_add(1)).map_err(|at| self.wrong_at(at))?;
+            end
+        } else if is_last {
             // Behind it, there is the end of the object.
             let inside = self.text.get(start..).and_then(|text| text.strip_suffix('}')).unwrap_or_default();
             let ws = |char| matches!(char, ' ' | '\t' | '\n' | '\r');
             start.wrapping_add(inside.trim_end_matches(ws).len())
         } else if self.known {
-            passed(self.text.as_bytes(), start)
+            passed(bytes, start)
         } else {
             self.checked(start, &mut last)?
         };

@@ -57,29 +57,24 @@ impl<'a> Raw<'a> {
     /// The value of a field, if this is an object that has it. Of several with that name the last one counts, as in JavaScript.
     #[must_use]
     pub fn field(self, name: &str) -> Option<Raw<'a>> {
-        let [value] = self.fields([name]);
-        value
+        let [field] = self.fields([name]);
+        field.map(|(_, value)| value)
     }
 
-    /// Its fields, if it is an object.
-    pub(super) fn known(self) -> Result<Fields<'a>, DecodeError> {
-        Fields::known(self.text, self.last)
-    }
-
-    /// The same of several, in one go.
-    pub(super) fn fields<const N: usize>(self, names: [&str; N]) -> [Option<Raw<'a>>; N] {
-        let mut values = [None; N];
-        let Ok(mut fields) = self.known() else { return values };
+    /// The same of several, in one go, each with the byte at which it begins.
+    pub(super) fn fields<const N: usize>(self, names: [&str; N]) -> [Option<(usize, Raw<'a>)>; N] {
+        let mut found = [None; N];
+        let Ok(mut fields) = Fields::known(self.text, self.last) else { return found };
         while let Ok(Some(key)) = fields.key()
-            && let Ok((_, value)) = fields.value()
+            && let Ok(field) = fields.value()
         {
-            for (name, place) in names.iter().zip(&mut values) {
+            for (name, place) in names.iter().zip(&mut found) {
                 if key == **name {
-                    *place = Some(value);
+                    *place = Some(field);
                 }
             }
         }
-        values
+        found
     }
 
     /// The string that it is, if it is one.
@@ -213,14 +208,17 @@ impl<'a> Text<'a> {
     }
 
     /// What it says, written to the buffer if need be; `None` if that is too short.
+    #[inline]
     #[must_use]
     pub fn unescape<'b>(self, buffer: &'b mut [u8]) -> Option<&'b str>
     where
         'a: 'b,
     {
-        if !self.escaped {
-            return Some(self.text);
-        }
+        if self.escaped { self.unescape_into(buffer) } else { Some(self.text) }
+    }
+
+    #[cold]
+    fn unescape_into(self, buffer: &mut [u8]) -> Option<&str> {
         let mut end = 0_usize;
         for char in self.chars() {
             let place = buffer.get_mut(end..end.saturating_add(char.len_utf8()))?;
@@ -232,6 +230,7 @@ impl<'a> Text<'a> {
 
     /// What it says.
     #[cfg(feature = "alloc")]
+    #[inline]
     #[must_use]
     pub fn to_cow(self) -> alloc::borrow::Cow<'a, str> {
         match self.as_str() {

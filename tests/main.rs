@@ -34,6 +34,7 @@ mod json_gateway;
 mod json_law;
 mod json_peer;
 mod json_requests;
+mod json_scan;
 mod json_socket;
 mod ledger;
 mod metrics;

@@ -99,6 +99,7 @@ fn string(bytes: &[u8], at: usize) -> Result<(usize, bool), usize> {
     longer_string(bytes, at)
 }
 
+#[inline(never)]
 fn longer_string(bytes: &[u8], mut at: usize) -> Result<(usize, bool), usize> {
     let mut escaped = false;
     loop {
@@ -158,6 +159,14 @@ fn digits(bytes: &[u8], start: usize) -> End {
 
 fn word(bytes: &[u8], at: usize, word: &str) -> End {
     word.bytes().try_fold(at, |at, byte| must(bytes, at, byte))
+}
+
+/// The name of a field, and its colon.
+#[inline(never)]
+fn key(bytes: &[u8], at: usize) -> End {
+    let at = must(bytes, white(bytes, at), b'"')?;
+    let (at, _) = string(bytes, at)?;
+    must(bytes, white(bytes, at), b':')
 }
 
 /// The end of the value that begins here, in a text that is known to be JSON.
@@ -246,7 +255,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Any value.
-    #[inline]
+    #[inline(always)]
     pub(super) fn value(&mut self) -> Result<Raw<'a>, DecodeError> {
         let is_last = self.known && self.at == self.last && self.last > 0;
         self.white();
@@ -269,14 +278,10 @@ impl<'a> Scanner<'a> {
     }
 
     /// The end of the value that begins here; and where the last field begins, if it is an object.
+    #[inline(never)]
     fn checked(&self, mut at: usize, last: &mut usize) -> Result<usize, DecodeError> {
         let bytes = self.text.as_bytes();
         let wrong = |at| self.wrong_at(at);
-        let key = |at| {
-            let at = must(bytes, white(bytes, at), b'"')?;
-            let (at, _) = string(bytes, at)?;
-            must(bytes, white(bytes, at), b':')
-        };
         // The innermost is the lowest bit, set for an object.
         let (mut nest, mut depth) = (0u128, 0u32);
         loop {
@@ -295,7 +300,7 @@ impl<'a> Scanner<'a> {
                         Err(_) => {
                             (nest, depth) = (nest << 1 | u128::from(is_object), depth.wrapping_add(1));
                             if is_object {
-                                at = key(at).map_err(wrong)?;
+                                at = key(bytes, at).map_err(wrong)?;
                                 if depth == 1 {
                                     *last = at;
                                 }
@@ -319,7 +324,7 @@ impl<'a> Scanner<'a> {
                 if peek(bytes, at) == Some(b',') {
                     at = at.wrapping_add(1);
                     if is_object {
-                        at = key(at).map_err(wrong)?;
+                        at = key(bytes, at).map_err(wrong)?;
                         if depth == 1 {
                             *last = at;
                         }
@@ -333,7 +338,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The name of a field, and its colon.
-    #[inline]
+    #[inline(always)]
     pub(super) fn key(&mut self) -> Result<Text<'a>, DecodeError> {
         self.white();
         self.must_take(b'"')?;
@@ -378,7 +383,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The name of the next one, whose value must be read next.
-    #[inline]
+    #[inline(always)]
     pub(super) fn key(&mut self) -> Result<Option<Text<'a>>, DecodeError> {
         let scanner = &mut self.scanner;
         scanner.white();
@@ -393,7 +398,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of the last name, and the byte at which it begins.
-    #[inline]
+    #[inline(always)]
     pub(super) fn value(&mut self) -> Result<(usize, Raw<'a>), DecodeError> {
         let value = self.scanner.value()?;
         Ok((self.scanner.at().wrapping_sub(value.as_str().len()), value))

@@ -215,8 +215,26 @@ fn an_extension_that_was_not_offered_fails() {
     assert_eq!(extensions, [("permessage-deflate", "server_no_context_takeover")]);
     let more = response(&["Sec-WebSocket-Extensions: x, y"]);
     refused(&offering, &more, Fault::ExtensionNotOffered, Some(line));
-    let quoted = response(&["Sec-WebSocket-Extensions: x; a=\"permessage-deflate, \\\" z\""]);
+    let quoted = response(&["Sec-WebSocket-Extensions: x; a=\"permessage-deflate\""]);
     assert_eq!(accepted(&offering, &quoted).extensions().count(), 1);
+}
+
+/// Sections 9.1 and 11.3.2: as the grammar has it, and once.
+#[test]
+fn extensions_are_one_list_or_none() {
+    let offering = Request { extensions: Some("x, y"), ..request() };
+    let line = "Sec-WebSocket-Extensions";
+    for list in ["", ";", "x; ;;", "x;", "x; a=", "x; =a", "x y", "x; a b", "x; a=\"b, \\\" c\"", "x; a=\"b"]
+    {
+        let text = response(&[&format!("{line}: {list}")]);
+        refused(&offering, &text, Fault::ExtensionList, Some(line));
+    }
+    let text = response(&[&format!("{line}: x\r\n{line}: y")]);
+    let second = text.rfind(line).unwrap();
+    let Err(error) = read(&offering, text.as_bytes()) else { panic!() };
+    assert_eq!((error.fault, error.at), (Fault::Duplicate, second));
+    let text = response(&[&format!("{line}: x, y; a")]);
+    assert_eq!(accepted(&offering, &text).extensions().count(), 2);
 }
 
 #[test]

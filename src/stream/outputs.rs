@@ -97,8 +97,9 @@ impl<B: Room> Stream<B> {
         let largest = end.largest_frame();
         let Some(up) = self.slot(epoch).and_then(Slot::up) else { return };
         while up.takes(largest) {
-            match end.pull(epoch) {
-                Some(frame) => drop(up.socket.put_message(&frame)),
+            // By reference: a frame is large.
+            match &end.pull(epoch) {
+                Some(frame) => drop(up.socket.put_message(frame)),
                 None => return,
             }
         }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -16,6 +17,7 @@ use everlink::quality::Quality;
 use everlink::stream::{self, Stream};
 use everlink::time::Instant;
 use everlink::trace::{Recorder, Traced};
+use futures_util::task::AtomicWaker;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::coop::poll_proceed;
 
@@ -34,8 +36,10 @@ pub(crate) type TracedLink = Traced<Payload, Storage<Payload>, TraceSink>;
 /// What the application and the connection's task share.
 pub(crate) struct Shared {
     inner: Mutex<Inner>,
-    /// The link changed under the task's feet.
-    pub(crate) changed: Notify,
+    /// The connection's task, if it sleeps.
+    pub(crate) driver: AtomicWaker,
+    /// The link changed under the task's feet, and it has not looked since.
+    stirred: AtomicBool,
     /// A message came to its end, so there may be room for another.
     pub(crate) room: Notify,
 }
@@ -49,8 +53,6 @@ pub(crate) struct Inner {
     pub(crate) dialogue: Dialogue,
     /// What came, and was not taken.
     pub(crate) inbox: Inbox,
-    /// The task was told that the link changed, and has not looked since.
-    pub(crate) stirred: bool,
     /// The owner closed the connection, or its task ended: it takes nothing more.
     pub(crate) closed: bool,
     /// The task has ended.
@@ -63,11 +65,16 @@ impl Shared {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The link has changed.
-    pub(crate) fn stir(&self, inner: &mut Inner) {
-        if !std::mem::replace(&mut inner.stirred, true) {
-            self.changed.notify_one();
+    /// The link has changed: the task is to look.
+    pub(crate) fn stir(&self) {
+        if !self.stirred.swap(true, Ordering::AcqRel) {
+            self.driver.wake();
         }
+    }
+
+    /// Whether the link has changed. Then the task looks now.
+    pub(crate) fn take_stir(&self) -> bool {
+        self.stirred.load(Ordering::Relaxed) && self.stirred.swap(false, Ordering::AcqRel)
     }
 
     /// Stops for good; the first call counts.
@@ -75,7 +82,7 @@ impl Shared {
         let mut inner = self.lock();
         if !std::mem::replace(&mut inner.closed, true) {
             let _ = inner.link.handle(now, Input::Stop { linger });
-            self.stir(&mut inner);
+            self.stir();
         }
     }
 
@@ -119,11 +126,16 @@ impl Shared {
 }
 
 impl Inner {
+    // Where it is inlined, the message is not copied on its way.
+    #[inline(always)]
+    #[allow(clippy::inline_always, reason = "measured")]
     fn accept(&mut self, shared: &Shared, now: Instant, message: Message) -> Result<MessageId, Error> {
         if self.closed {
             return Err(Error::Closed);
         }
-        let message = in_utf8(message)?;
+        if !is_utf8(&message) {
+            return Err(Error::NotUtf8(message));
+        }
         let mut gone = Vec::new();
         let result = self.link.send(now, message, |settlement, _| gone.push(settlement));
         if !gone.is_empty() {
@@ -212,14 +224,18 @@ pub(crate) fn start(source: Source, options: Options) -> Result<(Client, Message
         displaced: Vec::new(),
         dialogue: Dialogue::new(inbound.max(1), clock),
         inbox: Inbox::new(inbound, durable),
-        stirred: false,
         closed: false,
         ended: false,
     };
     if dialogue && inner.link.config().wire.has_dialogue() {
         inner.link.open_dialogue();
     }
-    let shared = Arc::new(Shared { inner: Mutex::new(inner), changed: Notify::new(), room: Notify::new() });
+    let shared = Arc::new(Shared {
+        inner: Mutex::new(inner),
+        driver: AtomicWaker::new(),
+        stirred: AtomicBool::new(false),
+        room: Notify::new(),
+    });
     let watched = Watched::new(shared.clone(), clock, observer);
     let (state, quality, report) = watched.receivers();
     let client = Client {
@@ -298,13 +314,13 @@ impl Client {
     ) -> Result<Vec<MessageId>, Error> {
         let (inner, now) = (&mut *self.shared.lock(), self.clock.now());
         let ids = messages.into_iter().map(|message| inner.accept(&self.shared, now, own(message))).collect();
-        self.shared.stir(inner);
+        self.shared.stir();
         ids
     }
 
     fn accept(&self, inner: &mut Inner, message: Message) -> Result<MessageId, Error> {
         let accepted = inner.accept(&self.shared, self.clock.now(), message);
-        self.shared.stir(inner);
+        self.shared.stir();
         accepted
     }
 
@@ -314,7 +330,7 @@ impl Client {
         let payload = inner.link.cancel(id)?;
         inner.settle(Settlement { id, outcome: Outcome::Cancelled });
         inner.displaced.push(Settlement { id, outcome: Outcome::Cancelled });
-        self.shared.stir(&mut inner);
+        self.shared.stir();
         self.shared.room.notify_waiters();
         Some(payload)
     }
@@ -324,7 +340,7 @@ impl Client {
     pub fn renew(&self, credentials: impl Into<Payload>) {
         let inner = &mut *self.shared.lock();
         inner.link.set_credentials(Some(credentials.into()));
-        self.shared.stir(inner);
+        self.shared.stir();
     }
 
     /// Tells what only the application can know: [`Input::Online`] and [`Input::Offline`], [`Input::Visible`] and
@@ -333,7 +349,7 @@ impl Client {
         let mut inner = self.shared.lock();
         if !inner.closed {
             let _ = inner.link.handle(self.clock.now(), input);
-            self.shared.stir(&mut inner);
+            self.shared.stir();
         }
     }
 
@@ -418,11 +434,11 @@ pub(crate) fn own(message: Message<impl Into<Payload>>) -> Message {
     Message { kind, tag, payload: payload.into(), priority, ttl, key }
 }
 
-/// A text must be UTF-8.
-pub(crate) fn in_utf8(message: Message) -> Result<Message, Error> {
+/// Whether the payload is what the kind says: a text must be UTF-8.
+pub(crate) fn is_utf8(message: &Message) -> bool {
     match message.kind {
-        Kind::Text if std::str::from_utf8(message.payload.as_ref()).is_err() => Err(Error::NotUtf8(message)),
-        Kind::Text | Kind::Binary => Ok(message),
+        Kind::Text => std::str::from_utf8(message.payload.as_ref()).is_ok(),
+        Kind::Binary => true,
     }
 }
 
@@ -480,6 +496,7 @@ impl Messages {
         std::future::poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    #[inline]
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<Received>> {
         if std::mem::take(&mut self.in_hand) {
             self.tell(Inbox::done);
@@ -489,7 +506,7 @@ impl Messages {
             let turn = std::task::ready!(poll_proceed(cx));
             let inner = &mut *self.shared.lock();
             if inner.inbox.lend(&mut self.ready) {
-                self.shared.stir(inner);
+                self.shared.stir();
             }
             if self.ready.is_empty() && !inner.ended {
                 inner.inbox.wait(cx.waker());
@@ -507,7 +524,7 @@ impl Messages {
         if let Some(first) = inner.inbox.unread() {
             let _ = inner.link.handle(self.clock.now(), Input::Unread(first));
         }
-        self.shared.stir(inner);
+        self.shared.stir();
     }
 }
 

@@ -28,19 +28,27 @@ impl Clock {
 /// How much longer than the monotonic clock the boot-time clock must have run to call it sleep.
 const SLEEP: Duration = Duration::from_secs(1);
 
+/// How long the machine may run before somebody asks again: under traffic, each time would be too often.
+const OFTEN: Duration = Duration::from_millis(100);
+
 /// Notices that the machine slept: by then, the boot-time clock is further ahead of the monotonic one.
 #[derive(Debug)]
 pub(crate) struct SleepWatch {
     ahead: Duration,
+    asked: Instant,
 }
 
 impl SleepWatch {
     pub(crate) fn new() -> SleepWatch {
-        SleepWatch { ahead: ahead() }
+        SleepWatch { ahead: ahead(), asked: Instant::ORIGIN }
     }
 
     /// How long the machine slept since this was last asked.
-    pub(crate) fn check(&mut self) -> Option<Duration> {
+    pub(crate) fn check(&mut self, now: Instant) -> Option<Duration> {
+        if now.since(self.asked) < OFTEN {
+            return None;
+        }
+        self.asked = now;
         let before = std::mem::replace(&mut self.ahead, ahead());
         self.ahead.checked_sub(before).filter(|slept| *slept >= SLEEP)
     }

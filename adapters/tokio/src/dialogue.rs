@@ -289,7 +289,7 @@ impl Client {
         let id = inner.link.subscribe(self.clock.now(), channel).map_err(Failed::Subscription)?;
         let (sender, heard) = mpsc::channel(inner.dialogue.inbound);
         inner.dialogue.heard.insert(id, sender);
-        self.shared.changed.notify_one();
+        self.shared.stir();
         Ok(Subscription { id: Some(id), heard, shared: self.shared.clone(), clock: self.clock })
     }
 
@@ -346,7 +346,7 @@ impl Client {
         let mut gone = Vec::new();
         let said = say(&mut inner.link, self.clock.now(), &mut |settlement| gone.push(settlement));
         inner.gone(gone);
-        self.shared.changed.notify_one();
+        self.shared.stir();
         said.map_err(Failed::Refused)
     }
 }
@@ -362,7 +362,7 @@ impl Drop for Cancel<'_> {
         let inner = &mut *self.client.shared.lock();
         if inner.dialogue.asked.remove(&self.id.get()).is_some() {
             inner.link.cancel_request(self.client.clock.now(), self.id);
-            self.client.shared.changed.notify_one();
+            self.client.shared.stir();
         }
     }
 }
@@ -397,7 +397,7 @@ impl Drop for Subscription {
         let inner = &mut *self.shared.lock();
         if inner.dialogue.heard.remove(&id).is_some() {
             inner.link.unsubscribe(self.clock.now(), id);
-            self.shared.changed.notify_one();
+            self.shared.stir();
         }
     }
 }
@@ -459,7 +459,7 @@ impl Asked {
         let mut gone = Vec::new();
         let said = answer(&mut inner.link, now, id, &mut |settlement| gone.push(settlement));
         inner.gone(gone);
-        shared.changed.notify_one();
+        shared.stir();
         said.map_err(Error::Unsaid)
     }
 }

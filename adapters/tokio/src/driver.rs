@@ -4,13 +4,12 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use everlink::link::{self, Delivery, Epoch, Input};
 use everlink::stream::{Action, Next, Stream};
 use everlink::time::Instant;
-use tokio::task::yield_now;
 use tokio::time::Sleep;
 
 use crate::client::{Inner, Shared};
@@ -30,7 +29,9 @@ enum Happened {
     Failed(Epoch, OpenError),
     Moved(Epoch, Moved),
     Link(Input<'static>),
-    /// The deadline came, or the application did something: to the link, or by taking what came.
+    /// The application did something: to the link, or by taking what came.
+    Stirred,
+    /// The deadline came.
     Tick,
 }
 
@@ -52,6 +53,8 @@ pub(crate) struct Io {
     /// In durable mode.
     state: Option<StateFile>,
     happened: VecDeque<Happened>,
+    /// When the link wants to be ticked, if ever.
+    deadline: Option<Instant>,
     /// What the observer is still to be told.
     notices: Vec<Notice>,
     watched: Watched,
@@ -77,6 +80,7 @@ impl Io {
             carriers: Vec::new(),
             state,
             happened: VecDeque::new(),
+            deadline: None,
             notices: Vec::new(),
             watched,
             clock,
@@ -85,33 +89,66 @@ impl Io {
         }
     }
 
-    /// The loop. It ends when the connection was closed by its owner and its sockets are gone.
+    /// Ends when the connection was closed by its owner and its sockets are gone.
     pub(crate) async fn run(mut self, shared: Arc<Shared>) {
+        poll_fn(|cx| self.poll(cx, &shared)).await;
+    }
+
+    /// Goes on until nothing more happens for now.
+    fn poll(&mut self, cx: &mut Context<'_>, shared: &Arc<Shared>) -> Poll<()> {
+        shared.driver.register(cx.waker());
+        // Only here before what sockets have to say: they have their turn, however much the application does meanwhile.
+        if shared.take_stir() {
+            self.turn(Happened::Stirred, shared);
+        }
         loop {
-            let next = self.poll(&shared);
+            let Some(happened) = ready!(self.poll_next(cx, shared)) else { return Poll::Ready(()) };
+            if self.turn(happened, shared) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+        }
+    }
+
+    /// Takes what happened, and does what is wanted then. Whether the application should have its turn.
+    fn turn(&mut self, happened: Happened, shared: &Arc<Shared>) -> bool {
+        if let Happened::Failed(epoch, (failure, detail)) = &happened {
+            let (epoch, failure, detail) = (*epoch, *failure, detail.clone());
+            self.watched.tell(&Notice::Failed { epoch, failure, detail });
+        }
+        let (mut happened, mut much) = (Some(happened), false);
+        loop {
+            let mut inner = shared.lock();
+            if let Some(happened) = happened.take() {
+                self.take(happened, shared, &mut inner);
+                much = inner.inbox.is_much();
+            }
+            let (next, settled) = self.wanted(&mut inner);
+            let sight = self.watched.look(&mut inner);
+            let reader = inner.inbox.reader();
+            drop(inner);
+            reader.into_iter().for_each(Waker::wake);
+            if settled {
+                shared.room.notify_waiters();
+            }
+            self.watched.show(sight);
             for notice in self.notices.drain(..) {
                 self.watched.tell(&notice);
             }
-            let deadline = match next {
+            self.deadline = match next {
                 Next::Do(action) => {
-                    self.perform(action, &shared);
+                    self.perform(action, shared);
                     continue;
                 }
                 Next::Wait(instant) => Some(instant),
                 Next::Idle => None,
             };
-            self.watched.publish();
-            let Some(happened) = self.next(deadline, &shared).await else { return };
-            if self.handle(happened, &shared) {
-                yield_now().await;
-            }
+            return much;
         }
     }
 
-    /// What is wanted next. What only concerns those who wait for messages is done on the way, all of it under one lock.
-    fn poll(&mut self, shared: &Shared) -> Next<link::Action> {
-        let inner = &mut *shared.lock();
-        inner.stirred = false;
+    /// What is wanted next, and whether messages came to their end. That only concerns those who wait for them: it is done on the way.
+    fn wanted(&mut self, inner: &mut Inner) -> (Next<link::Action>, bool) {
         let mut settled = false;
         let next = loop {
             match self.stream.poll(&mut inner.link) {
@@ -134,10 +171,7 @@ impl Io {
         if let Next::Do(Action::Tell(link::Action::Store { version })) = next {
             self.store(&inner.link, version);
         }
-        if settled {
-            shared.room.notify_waiters();
-        }
-        next
+        (next, settled)
     }
 
     /// Before anything else is done to the link.
@@ -175,23 +209,16 @@ impl Io {
         }
     }
 
-    /// Whether the application should have its turn.
-    fn handle(&mut self, happened: Happened, shared: &Arc<Shared>) -> bool {
-        let now = self.clock.now();
-        if let Happened::Failed(epoch, (failure, detail)) = &happened {
-            let (epoch, failure, detail) = (*epoch, *failure, detail.clone());
-            self.watched.tell(&Notice::Failed { epoch, failure, detail });
+    fn take(&mut self, happened: Happened, shared: &Arc<Shared>, inner: &mut Inner) {
+        if matches!(happened, Happened::Stirred) && !self.paused {
+            return;
         }
-        let (reader, much) = {
-            let inner = &mut *shared.lock();
-            self.take(happened, shared, inner, now);
-            (inner.inbox.reader(), inner.inbox.is_much())
-        };
-        reader.into_iter().for_each(Waker::wake);
-        much
-    }
-
-    fn take(&mut self, happened: Happened, shared: &Arc<Shared>, inner: &mut Inner, now: Instant) {
+        let now = self.clock.now();
+        if let Some(slept) = self.slept.check(now) {
+            for input in [Input::Suspended(slept), wall_clock()] {
+                inner.link.handle(now, input).for_each(drop);
+            }
+        }
         let link = &mut inner.link;
         match happened {
             Happened::Connected(epoch, target) => match secret() {
@@ -214,8 +241,8 @@ impl Io {
             }
             Happened::Moved(epoch, Moved::Lost) => self.stream.lost(link, now, epoch),
             Happened::Link(input) => link.handle(now, input).for_each(drop),
-            Happened::Tick => {
-                self.stream.tick(link, now);
+            Happened::Tick => self.stream.tick(link, now),
+            Happened::Stirred => {
                 if self.paused && self.unread.is_empty() && !inner.inbox.is_full() {
                     self.paused = false;
                     self.stream.resume(link, now);
@@ -230,12 +257,13 @@ impl Io {
     fn deliver(&mut self, shared: &Arc<Shared>, inner: &mut Inner, now: Instant, epoch: Epoch) {
         let Inner { link, inbox, dialogue, .. } = inner;
         loop {
-            let read = self.stream.read(link, now, epoch);
+            // By reference: what is moved right after it was made keeps the processor waiting.
+            let read = &mut self.stream.read(link, now, epoch);
             // In it another session may have begun.
             if self.unread.is_empty() {
                 dialogue.gap(link).into_iter().for_each(|gap| self.unread.push(gap));
             }
-            let Some(mut deliveries) = read else { break };
+            let Some(deliveries) = read else { break };
             while let Some(delivery) = deliveries.next() {
                 if let Delivery::Message { kind, data } = delivery {
                     inbox.push(kind, data, deliveries.number());
@@ -258,48 +286,30 @@ impl Io {
         }
     }
 
-    /// Waits for the next thing to happen; what sockets have to say comes before the passing of time. `None` when nothing can
-    /// ever happen again.
-    async fn next(&mut self, deadline: Option<Instant>, shared: &Shared) -> Option<Happened> {
-        let idle = self.happened.is_empty()
-            && self.stream.is_empty()
-            && self.state.as_ref().is_none_or(StateFile::is_idle);
-        if deadline.is_none() && idle && shared.lock().closed {
-            return None;
+    /// The next thing that happens; what sockets have to say comes before the passing of time. `None` when nothing can ever happen
+    /// again.
+    fn poll_next(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Option<Happened>> {
+        if let Poll::Ready(happened) = self.poll_carriers(cx) {
+            return Poll::Ready(Some(happened));
         }
-        if let Some(deadline) = deadline.map(|deadline| self.clock.at(deadline))
-            && self.sleep.deadline() != deadline
-        {
+        if shared.take_stir() {
+            return Poll::Ready(Some(Happened::Stirred));
+        }
+        let Some(deadline) = self.deadline else {
+            let idle = self.stream.is_empty() && self.state.as_ref().is_none_or(StateFile::is_idle);
+            return if idle && shared.lock().closed { Poll::Ready(None) } else { Poll::Pending };
+        };
+        let deadline = self.clock.at(deadline);
+        // Mostly it comes later than it was: then an early tick, once in a while, costs less than to be exact.
+        if deadline < self.sleep.deadline() || self.sleep.is_elapsed() {
             self.sleep.as_mut().reset(deadline);
         }
-        let changed = shared.changed.notified();
-        tokio::pin!(changed);
-        let mut waits = 0;
-        let happened = poll_fn(|cx| {
-            waits += 1;
-            if let Poll::Ready(happened) = self.poll_carriers(cx) {
-                return Poll::Ready(happened);
-            }
-            if changed.as_mut().poll(cx).is_ready() {
-                return Poll::Ready(Happened::Tick);
-            }
-            match deadline {
-                Some(_) => self.sleep.as_mut().poll(cx).map(|()| Happened::Tick),
-                None => Poll::Pending,
-            }
-        })
-        .await;
-        // It cannot have slept before it has waited.
-        let slept = if waits > 1 { self.slept.check() } else { None };
-        let Some(slept) = slept else { return Some(happened) };
-        self.happened.push_front(happened);
-        self.happened.push_front(Happened::Link(wall_clock()));
-        Some(Happened::Link(Input::Suspended(slept)))
+        self.sleep.as_mut().poll(cx).map(|()| Some(Happened::Tick))
     }
 
     fn poll_carriers(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
         if !self.unread.is_empty() && self.unread.poll(cx).is_ready() {
-            self.happened.push_back(Happened::Tick);
+            self.happened.push_back(Happened::Stirred);
         }
         if let Some(Poll::Ready(input)) = self.state.as_mut().map(|state| state.poll(cx)) {
             self.happened.push_back(Happened::Link(input));

@@ -52,9 +52,8 @@ impl Inbox {
         if let Some(unread) = &mut self.unread {
             unread.push(number);
         }
-        let data = self.blocks.copy(data);
         self.bytes += data.len();
-        self.queue.push_back(Received { kind, data, number });
+        self.queue.push_back(Received { kind, data: self.blocks.copy(data), number });
     }
 
     /// Another session has begun: nothing depends on the messages of the last one any more.

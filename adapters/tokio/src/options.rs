@@ -32,7 +32,7 @@ pub struct Options {
     pub max_message: usize,
     /// Offers to compress messages; not by default. Read what [`deflate`](ws::deflate) says about secrets before it is turned on.
     pub compression: Option<ws::deflate::Config>,
-    /// How many received messages may wait in [`Messages`](crate::Messages) before reading stops. At least 1; 64 by default.
+    /// How many received messages may wait in [`Messages`](crate::Messages) before reading stops. At least 1; 128 by default.
     pub inbound: usize,
     /// On the native wire: a file that the link's state is kept in, which turns the durable mode on (`config.delivery.durable`): nothing
     /// leaves that a killed process would not know of when it comes back. If the file is there, the link goes on from it: subscribe again
@@ -59,7 +59,7 @@ impl Default for Options {
             tls: None,
             max_message: 16 << 20,
             compression: None,
-            inbound: 64,
+            inbound: 128,
             state: None,
             dialogue: true,
             trace: None,

@@ -9,9 +9,16 @@ use everlink::outbox::Settlement;
 use everlink::quality::Quality;
 use tokio::sync::watch;
 
-use crate::client::Shared;
+use crate::client::{Inner, Shared};
 use crate::clock::Clock;
 use crate::options::{Notice, Observer};
+
+/// What there was to show when the link was looked at.
+#[derive(Default)]
+pub(crate) struct Sight {
+    displaced: Vec<Settlement>,
+    renewed: Option<(State, Quality, Report)>,
+}
 
 /// What the connection's task tells. Dropped with the task, whether that returned, panicked or was dropped with its runtime.
 pub(crate) struct Watched {
@@ -84,20 +91,27 @@ impl Watched {
 
     /// Brings watchers up to date; some changes of state come without an action.
     pub(crate) fn publish(&mut self) {
-        let (displaced, shown, report) = {
-            let inner = &mut *self.shared.lock();
-            let shown = (inner.link.state(), inner.link.quality());
-            let renew = std::mem::take(&mut self.renew) || shown != self.shown;
-            let report = renew.then(|| inner.link.report(self.clock.now()));
-            (std::mem::take(&mut inner.displaced), shown, report)
-        };
-        self.observe(displaced);
-        let Some(report) = report else { return };
-        let (state, quality) = shown;
+        let shared = self.shared.clone();
+        let sight = self.look(&mut shared.lock());
+        self.show(sight);
+    }
+
+    /// What there is to show. It is to be [shown](Watched::show) without the lock.
+    pub(crate) fn look(&mut self, inner: &mut Inner) -> Sight {
+        let shown = (inner.link.state(), inner.link.quality());
+        let renew = std::mem::take(&mut self.renew) || shown != self.shown;
         self.shown = shown;
-        self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
-        self.quality.send_if_modified(|old| std::mem::replace(old, quality) != quality);
-        self.report.send_replace(report);
+        let renewed = renew.then(|| (shown.0, shown.1, inner.link.report(self.clock.now())));
+        Sight { displaced: std::mem::take(&mut inner.displaced), renewed }
+    }
+
+    pub(crate) fn show(&mut self, Sight { displaced, renewed }: Sight) {
+        self.observe(displaced);
+        if let Some((state, quality, report)) = renewed {
+            self.state.send_if_modified(|old| std::mem::replace(old, state) != state);
+            self.quality.send_if_modified(|old| std::mem::replace(old, quality) != quality);
+            self.report.send_replace(report);
+        }
     }
 }
 

@@ -10,7 +10,9 @@ use everlink::requests::code;
 use everlink::wire::Wire;
 use everlink::wire::native::{Form, Limits};
 use everlink_tokio::server::{Event, Handler, Options, Server, Session, serve};
-use everlink_tokio::{Ask, Client, Config, Failed, Heard, Messages, Subscription, connect};
+use everlink_tokio::{
+    Ask, Client, Config, Failed, Heard, Messages, Subscription, Target, connect, connect_with,
+};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -58,10 +60,21 @@ impl Handler for Host {
 }
 
 async fn pair() -> (Server, Client, Messages) {
+    pair_with(64).await
+}
+
+/// With room for so many at the client.
+async fn pair_with(inbound: usize) -> (Server, Client, Messages) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = serve(listener, Host, Options::default()).unwrap();
     let config = Config { wire: Wire::Native(Limits::default()), ..Config::default() };
-    let (client, messages) = connect(&format!("ws://{}", server.local_addr()), config).unwrap();
+    let target = Target::new(&format!("ws://{}", server.local_addr())).unwrap();
+    let source = move |_| {
+        let target = target.clone();
+        async move { Ok(target) }
+    };
+    let options = everlink_tokio::Options { config, inbound, ..Default::default() };
+    let (client, messages) = connect_with(source, options).unwrap();
     (server, client, messages)
 }
 
@@ -139,7 +152,7 @@ async fn a_subscription_is_a_stream() {
 
 #[tokio::test]
 async fn what_the_server_says_to_all_is_heard_without_a_subscription() {
-    let (server, client, _messages) = pair().await;
+    let (server, client, _messages) = pair_with(4).await;
     timeout(SOON, client.request(&Ask::query("echo", ""))).await.unwrap().unwrap();
     server.broadcast("system", "for nobody").unwrap();
     timeout(SOON, client.request(&Ask::query("echo", ""))).await.unwrap().unwrap();

@@ -6,7 +6,7 @@ use super::date;
 use super::fault::{Fault, HandshakeError};
 use super::head::{Finder, Head, HeadLimits};
 use super::key::Key;
-use super::list::Items;
+use super::list::{Items, are_extensions};
 use super::request::Request;
 
 /// Reads the response to one request.
@@ -148,8 +148,11 @@ impl ResponseReader {
             None if offer.needs_protocol() => return Err(fault(Fault::ProtocolMissing, head.length())),
             None => None,
         };
-        for field in head.fields().filter(|field| field.is("sec-websocket-extensions")) {
-            if !Items::of(field.value).all(|(name, _)| !name.is_empty() && offer.extension(name)) {
+        if let Some(field) = head.only("sec-websocket-extensions")? {
+            if !are_extensions(field.value) {
+                return Err(fault(Fault::ExtensionList, field.at));
+            }
+            if !Items::of(field.value).all(|(name, _)| offer.extension(name)) {
                 return Err(fault(Fault::ExtensionNotOffered, field.at));
             }
         }

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 
 use super::hub::{Hub, Inner, Seat, Stage};
 use super::{Event, code};
-use crate::client::{in_utf8, own};
+use crate::client::{is_utf8, own};
 use crate::dialogue::Failed;
 use crate::{Error, Message, Payload, Receipt};
 
@@ -148,7 +148,9 @@ impl Peer {
 
     /// `answers` the message that the handler works on.
     fn accept(&self, inner: &mut Inner, message: Message, answers: bool) -> Result<MessageId, Error> {
-        let message = in_utf8(message)?;
+        if !is_utf8(&message) {
+            return Err(Error::NotUtf8(message));
+        }
         // A message too many may end the session, and then its socket is hard to find.
         let carrier = inner.carrier(self.session);
         let now = self.hub.clock.now();

@@ -71,7 +71,9 @@ class File:
         regions = [*self.choices, *self.cuts]
         for region in sorted((r for r in regions if start <= r[0] and r[1] <= end and r != inside), key=lambda r: (r[0], -r[1])):
             if region[0] >= at:
-                parts += [self.plain(at, region[0]), "" if region in self.cuts else self.choice(region)]
+                # What stands right before something that is cut is not cut.
+                instead = self.inserted.get(region[0], "") if region in self.cuts else self.choice(region)
+                parts += [self.plain(at, region[0]), instead]
                 at = region[1]
         return "".join(parts) + self.plain(at, end)
 

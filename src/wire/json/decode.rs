@@ -26,7 +26,6 @@ struct Known<'a> {
     action: Option<Field<'a>>,
     channel: Option<Field<'a>>,
     data: Option<Field<'a>>,
-    message: Option<Field<'a>>,
 }
 
 impl<'a> Known<'a> {
@@ -46,7 +45,6 @@ impl<'a> Known<'a> {
                 b"action" => &mut self.action,
                 b"channel" => &mut self.channel,
                 b"data" => &mut self.data,
-                b"message" => &mut self.message,
                 _ => {
                     fields.value()?;
                     continue;

@@ -257,7 +257,7 @@ impl<'a> Scanner<'a> {
     /// Any value.
     #[inline(always)]
     pub(super) fn value(&mut self) -> Result<Raw<'a>, DecodeError> {
-        let is_last = self.known && self.at == self.last && self.last > 0;
+        let is_last = self.known && self.at == self.last;
         self.white();
         let (start, mut last) = (self.at, 0);
         let bytes = self.text.as_bytes();

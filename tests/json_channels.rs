@@ -59,9 +59,11 @@ fn after_a_reconnect_subscriptions_are_said_again_and_the_gap_is_told() {
     let left = subscribe(&mut script, "c");
     confirm(&mut script, 1, "a");
     confirm(&mut script, 1, "c");
+    assert_eq!(script.link.sessions(), 1);
     script.close(1, None);
     script.link.unsubscribe(script.now, left);
     script.until(4_000);
+    assert_eq!(script.link.sessions(), 2);
     assert_eq!(
         script.wrote(2),
         [r#"{"action":"subscribe","channel":"a"}"#, r#"{"action":"subscribe","channel":"b"}"#]

@@ -13,70 +13,81 @@ use everlink::link::{Close, Event};
 use everlink::outbox::{Kind, Message, Outcome};
 use everlink::peer::{Config, Connection, ConnectionAction, ConnectionNext, Heard, Peer, Sessions};
 use everlink::time::Instant;
-use everlink::wire::json;
+use everlink::wire::{Opcode, json};
 use proptest::prelude::*;
 
 /// A server with one client, and an application that answers all, grants all, publishes all.
-struct Rig {
-    sessions: Sessions<Vec<u8>>,
-    connection: Connection,
-    now: Instant,
-    /// Texts that were written.
-    said: Vec<String>,
+pub struct Rig {
+    pub sessions: Sessions<Vec<u8>>,
+    pub connection: Connection,
+    pub now: Instant,
+    /// What was written.
+    pub said: Vec<String>,
+    pub kinds: Vec<Opcode>,
     /// What the application was told.
-    told: Vec<String>,
-    settled: Vec<Outcome>,
+    pub told: Vec<String>,
+    pub settled: Vec<Outcome>,
     /// Whether the socket takes what is written, and how much it has.
-    drains: bool,
-    total: u64,
-    closed: Option<u16>,
-    asked: bool,
+    pub drains: bool,
+    pub total: u64,
+    pub closed: Option<u16>,
+    pub asked: bool,
+    /// How often it was asked to pull.
+    pub flushes: u32,
 }
 
 impl Rig {
-    fn new(change: impl FnOnce(&mut Config)) -> Rig {
+    pub fn new(change: impl FnOnce(&mut Config)) -> Rig {
+        let mut rig = Rig::without_dialogue(change);
+        rig.sessions.open_dialogues();
+        rig
+    }
+
+    /// The application reads and writes envelopes itself.
+    pub fn without_dialogue(change: impl FnOnce(&mut Config)) -> Rig {
         let mut config = Config::default();
         change(&mut config);
-        let mut sessions = Sessions::new(config.clone(), 7, 1024).unwrap();
-        sessions.open_dialogues();
+        let sessions = Sessions::new(config.clone(), 7, 1024).unwrap();
         let connection = Connection::json(&config, Instant::ORIGIN, epoch(1), Some(s(1_700_000_000)));
         Rig {
             sessions,
             connection,
             now: Instant::ORIGIN,
             said: Vec::new(),
+            kinds: Vec::new(),
             told: Vec::new(),
             settled: Vec::new(),
             drains: true,
             total: 0,
             closed: None,
             asked: false,
+            flushes: 0,
         }
     }
 
-    fn peer(&mut self) -> Peer<'_, Vec<u8>> {
+    pub fn peer(&mut self) -> Peer<'_, Vec<u8>> {
         let id = self.sessions.ids().next().unwrap();
         self.sessions.peer(id).unwrap()
     }
 
-    fn says(&mut self, text: &str) {
+    pub fn says(&mut self, text: &str) {
         self.event(Event::Frame { kind: Kind::Text, data: text.as_bytes() });
     }
 
-    fn event(&mut self, event: Event<'_>) {
+    pub fn event(&mut self, event: Event<'_>) {
         let heard = self.connection.handle(&mut self.sessions, self.now, event);
         let Heard::Deliveries(deliveries) = heard else { panic!("{heard:?}") };
         assert_eq!(deliveries.count(), 0, "it comes in other words");
         self.settle();
     }
 
-    fn pass(&mut self, by: Duration) {
+    pub fn pass(&mut self, by: Duration) {
         self.now = self.now + by;
         self.connection.tick(&mut self.sessions, self.now);
         self.settle();
     }
 
-    fn settle(&mut self) {
+    pub fn settle(&mut self) {
         for _ in 0..10_000 {
             if !self.work() {
                 return;
@@ -112,10 +123,12 @@ impl Rig {
         }
         match self.connection.poll(&mut self.sessions) {
             ConnectionNext::Do(ConnectionAction::Flush) => {
+                self.flushes += 1;
                 while let Some(frame) = self.connection.pull(&mut self.sessions) {
                     assert!(frame.head().is_empty());
                     self.total += frame.payload().len() as u64;
-                    self.said.push(String::from_utf8(frame.payload().to_vec()).unwrap());
+                    self.kinds.push(frame.opcode);
+                    self.said.push(String::from_utf8_lossy(frame.payload()).into_owned());
                 }
                 if self.drains {
                     let written = Event::Written(self.total);

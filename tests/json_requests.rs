@@ -33,6 +33,10 @@ fn a_request_is_written_as_servers_know_it_and_answered_once() {
             r#"{"id":"4","type":"command","timestamp":1700000000000,"payload":{"action":"draw","parameters":{}}}"#,
         ]
     );
+    // The ids of other messages are odd: this is about none of the two.
+    script.text(1, r#"{"type":"response","id":"k2","requestId":"5","payload":["Eve"]}"#);
+    script.text(1, r#"{"type":"error","id":"k2","requestId":"3","error":"what?"}"#);
+    assert_eq!(script.told.remove(0), r#"Json(Error { id: 0, reason: Some(Text("what?")) })"#);
     script.text(1, r#"{"type":"response","id":"k3","requestId":"2","payload":["Ada"]}"#);
     script.text(1, r#"{"type":"response","id":"k4","requestId":"2","payload":["Bob"]}"#);
     script.text(1, r#"{"type":"response","id":5,"requestId":4}"#);
@@ -42,7 +46,7 @@ fn a_request_is_written_as_servers_know_it_and_answered_once() {
         script.told,
         answers.map(|(id, data)| format!("Response {{ id: {id}, kind: Text, data: {data:?} }}"))
     );
-    assert_eq!(script.link.strays(), 1, "the second answer is nobody's");
+    assert_eq!(script.link.strays(), 2, "the first and the third answer are nobody's");
     assert!(script.settled.is_empty() && script.ended.is_empty());
 }
 
@@ -209,9 +213,12 @@ fn a_server_that_asks_too_much_or_too_long_is_told_so() {
     let said = script.wrote(1);
     assert!(said[0].ends_with(r#""requestId":"b","error":"1 requests wait to be answered"}"#), "{said:?}");
     assert!(said[1].ends_with(r#""requestId":"a","error":"no answer in time"}"#), "{said:?}");
-    // And may ask again under the same id.
-    script.text(1, r#"{"type":"query","id":"a"}"#);
+    // And may ask again under the same ids.
+    script.text(1, r#"{"type":"query","id":"b"}"#);
     assert_eq!(script.told.len(), 2);
+    script.link.respond(script.now, 3, Content::Text("1"), |_, _| ()).unwrap();
+    script.text(1, r#"{"type":"query","id":"a"}"#);
+    assert_eq!(script.told.len(), 3);
 }
 
 #[test]
@@ -219,6 +226,7 @@ fn an_answer_to_a_server_that_is_gone_is_not_said_to_another() {
     let mut script = talking(|_| {});
     script.server.drains = false;
     script.text(1, r#"{"type":"query","id":"a"}"#);
+    script.text(1, r#"{"type":"query","id":"b"}"#);
     script.input(Input::Offline);
     script.link.respond(script.now, 1, Content::Text("1"), |_, _| ()).unwrap();
     script.close(1, None);
@@ -226,6 +234,12 @@ fn an_answer_to_a_server_that_is_gone_is_not_said_to_another() {
     script.until(5_000);
     assert!(script.written.is_empty(), "{:?}", script.written);
     assert_eq!(script.link.respond(script.now, 1, Content::Text("1"), |_, _| ()), Err(Refused::NotAwaited));
+    // Another server may ask under the same ids.
+    script.server.drains = true;
+    for id in ["a", "b"] {
+        script.text(script.newest(), &format!(r#"{{"type":"query","id":"{id}"}}"#));
+    }
+    assert_eq!(script.told.len(), 4, "{:?}", script.told);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 use core::time::Duration;
 
 use crate::harness::{Script, epoch, s};
-use everlink::link::{Config, Event, Input, State, Status};
+use everlink::link::{Candidate, Config, Event, Input, State, Status};
 use everlink::outbox::{Kind, Message, Outcome, RefusedReason};
 use everlink::wire::{Opcode, Wire, json};
 
@@ -137,6 +137,7 @@ fn nothing_is_said_on_a_suspect_socket_not_even_who_the_client_is() {
     script.link.set_credentials(Some(b"7".to_vec()));
     script.drain();
     assert!(script.wrote(1).is_empty());
+    assert!(script.link.pull(epoch(1)).is_none(), "also if the adapter was not asked");
     script.text(1, r#"{"type":"pong"}"#);
     assert_eq!(script.wrote(1).len(), 1);
 }
@@ -180,4 +181,72 @@ fn who_takes_its_credentials_back_says_nothing_of_them_on_the_next_socket() {
     script.send(r#"{"type":"a","id":"1"}"#);
     script.until(5_000);
     assert_eq!(script.wrote(2), [r#"{"type":"a","id":"1"}"#]);
+}
+
+#[test]
+fn nothing_is_said_without_a_network_not_even_who_the_client_is() {
+    let mut script = talking(|_| {});
+    script.input(Input::Offline);
+    script.link.set_credentials(Some(b"7".to_vec()));
+    script.drain();
+    assert!(script.link.pull(epoch(1)).is_none());
+    script.input(Input::Online);
+    script.until(2_000);
+    assert_eq!(script.wrote(1).len(), 1);
+}
+
+#[test]
+fn whatever_comes_is_a_sign_of_life_and_is_counted() {
+    let mut script = talking(|_| {});
+    let (own, news) = (r#"{"type":"own","id":"o"}"#, r#"{"channel":"a","data":1}"#);
+    let before = script.report().counts;
+    script.text_at(10_000, 1, own);
+    script.text_at(20_000, 1, "no message");
+    script.beats.clear();
+    script.until(30_000);
+    assert!(script.beats.is_empty(), "it was not quiet for 15 s");
+    script.server.answers = false;
+    script.until(36_500);
+    assert!(matches!(script.state(), State::Suspect { .. }), "{:?}", script.state());
+    script.text(1, news);
+    assert!(matches!(script.state(), State::Connected | State::Slow), "{:?}", script.state());
+    let after = script.report().counts;
+    assert_eq!(after.messages_received.get() - before.messages_received.get(), 3);
+    let bytes = (own.len() + "no message".len() + news.len()) as u64;
+    assert_eq!(after.bytes_received.get() - before.bytes_received.get(), bytes);
+}
+
+#[test]
+fn a_candidate_that_takes_over_is_another_session() {
+    let mut script = talking(|config| config.candidate = Candidate::On);
+    script.link.set_credentials(Some(b"7".to_vec()));
+    script.link.subscribe(script.now, "news").unwrap();
+    script.until(1_100);
+    script.text(1, r#"{"channel":"system","data":{"type":"subscription_confirm","channel":"news"}}"#);
+    script.server.black_hole();
+    script.until(17_500);
+    assert_eq!((script.newest(), script.link.sessions()), (2, 1));
+    script.told.clear();
+    script.event(2, Event::Opened);
+    script.until(17_600);
+    assert_eq!(script.link.sessions(), 2);
+    let said = script.wrote(2);
+    assert!(said[0].contains(r#""type":"auth""#), "{said:?}");
+    assert_eq!(said[1..], [r#"{"action":"subscribe","channel":"news"}"#]);
+    script.text(2, r#"{"channel":"system","data":{"type":"subscription_confirm","channel":"news"}}"#);
+    assert_eq!(script.told, ["Subscribed { id: SubscriptionId(1), gap: true }"]);
+}
+
+#[test]
+fn what_comes_on_the_old_socket_spares_the_candidate() {
+    let mut script = talking(|config| config.candidate = Candidate::On);
+    script.server.black_hole();
+    script.until(17_500);
+    assert_eq!(script.newest(), 2);
+    let own = r#"{"type":"own","id":"o"}"#;
+    script.text(1, own);
+    script.event(2, Event::Opened);
+    script.until(17_600);
+    assert_eq!(script.delivered, [own.as_bytes()]);
+    assert_eq!((script.report().counts.connects.get(), script.link.sessions()), (1, 1));
 }

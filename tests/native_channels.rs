@@ -106,6 +106,7 @@ fn a_resumed_session_is_not_told_again() {
     served_until(&mut script, 5_000);
     assert_eq!(orders(&mut script), ["subscribe 5 weather"]);
     assert_eq!(script.told.len(), 2, "confirmed, and the session goes on: {:?}", script.told);
+    assert_eq!(script.link.sessions(), 1);
 }
 
 #[test]
@@ -130,6 +131,7 @@ fn a_lost_session_is_made_up_for_and_the_gap_is_told_before_what_comes_after_it(
         ]
     );
     assert!(script.told[3].starts_with("Broadcast"));
+    assert_eq!(script.link.sessions(), 2);
 }
 
 #[test]
@@ -179,6 +181,7 @@ fn subscriptions_outlive_a_stop() {
     served_until(&mut script, 3_000);
     assert_eq!(orders(&mut script), ["subscribe 5 weather"]);
     assert_eq!(script.told.last().unwrap(), "Subscribed { id: SubscriptionId(1), gap: true }");
+    assert_eq!(script.link.sessions(), 2);
 }
 
 #[test]

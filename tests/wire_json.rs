@@ -141,6 +141,48 @@ fn of_two_fields_with_one_name_the_last_one_counts() {
 }
 
 #[test]
+fn what_decides_is_action_then_type_then_channel() {
+    let both = r#"{"type":"ping","id":"1","action":"subscribe","channel":"a"}"#;
+    assert_eq!(decode(both), Message::Subscribe { channel: "a".into() });
+    assert_eq!(decode(r#"{"channel":"a","data":1,"type":"ping"}"#), Message::Ping);
+}
+
+#[test]
+fn an_error_may_be_about_no_request_and_have_its_reason_where_others_have_a_payload() {
+    let (why, list) = (Reason::Text("why".into()), Reason::Raw(raw("[1]")));
+    for (fields, about, reason) in [
+        ("", None, None),
+        (r#","requestId":null"#, None, None),
+        (r#","payload":"why""#, None, Some(why)),
+        (r#","requestId":7,"payload":"why","error":[1]"#, Some("7"), Some(list)),
+    ] {
+        let text = format!(r#"{{"type":"error","id":"1"{fields}}}"#);
+        let Message::Error { request, error, .. } = decode(&text) else { panic!("{text}") };
+        assert_eq!((request.map(|id| id.to_string()).as_deref(), error), (about, reason));
+    }
+}
+
+#[test]
+fn an_id_has_at_most_256_bytes_as_it_is_written() {
+    for (len, good) in [(254, true), (255, false)] {
+        let text = format!(r#"{{"type":"a","id":"{}"}}"#, "i".repeat(len));
+        assert_eq!(Message::decode(text.as_bytes()).is_ok(), good, "{len} and two quotes");
+    }
+    assert!(Message::decode(format!(r#"{{"type":"a","id":{}}}"#, "1".repeat(256)).as_bytes()).is_ok());
+    assert!(Message::decode(format!(r#"{{"type":"a","id":{}}}"#, "1".repeat(257)).as_bytes()).is_err());
+}
+
+#[test]
+fn numbers_are_those_of_json() {
+    for good in ["0", "-0", "10", "-1.5", "1e5", "1E5", "1e+5", "1e-5", "0.25e00"] {
+        assert_eq!(raw(good).as_str(), good);
+    }
+    for bad in ["01", "+1", "1.", ".5", "1e", "1e+-5", "-", "0x1", "1e5.0"] {
+        assert!(Raw::new(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn an_answer_finds_its_request_by_the_number_it_was_given() {
     let id = |text: &str| match decode(&format!(r#"{{"type":"response","id":"1","requestId":{text}}}"#)) {
         Message::Response { request, .. } => request.number(),

@@ -6,6 +6,7 @@ mod codec;
 mod echo;
 mod herd;
 mod instructions;
+mod json;
 mod link;
 mod measure;
 mod native;
@@ -34,6 +35,8 @@ enum What {
         #[arg(long, hide = true, num_args = 2, value_names = ["STEP", "TIMES"])]
         step: Option<Vec<String>>,
     },
+    /// Reading and writing the messages of the JSON wire, in nanoseconds, beside `serde_json`.
+    Json,
     /// Encoding and decoding of the native wire.
     Native,
     /// The server's end of sessions: memory, messages, reconnects.
@@ -86,6 +89,7 @@ fn main() {
             some(echo::run(&only, &echo::Selection { with, rounds, bursts }), &only);
         }
         What::Instructions { step } => instructions::run(step),
+        What::Json => json::run(),
         What::Link => link::run(),
         What::Native => native::run(),
         What::Peer => peer::run(),

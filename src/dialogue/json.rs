@@ -125,7 +125,7 @@ pub(super) fn text(envelope: &Envelope<'_>, stamp: Stamp, foreign: &Foreign) -> 
         | Envelope::Broadcast { .. }
         | Envelope::Confirmation { .. } => return Err(Refused::NoDialogue),
     };
-    Ok(message.to_string())
+    Ok(message.to_text())
 }
 
 /// An order, which needs nothing but a name.
@@ -134,7 +134,7 @@ pub(super) fn order(action: Action<'_>) -> (u8, String) {
         Action::Subscribe(name) => (tag::SUBSCRIBE, Message::Subscribe { channel: name.into() }),
         Action::Unsubscribe(name) => (tag::UNSUBSCRIBE, Message::Unsubscribe { channel: name.into() }),
     };
-    (tag, message.to_string())
+    (tag, message.to_text())
 }
 
 /// The message that says who the client is. `Debug` does not show it.
@@ -153,7 +153,7 @@ const AUTH: Id<'_> = Id::Number(1);
 impl<P> Dialogue<P> {
     /// Writes the message that says who the client is. The credentials go into it as they are.
     pub(crate) fn auth(&mut self, timestamp: Option<u64>, credentials: &[u8]) -> &[u8] {
-        let mut text = Message::Auth { id: AUTH, timestamp, payload: None }.to_string().into_bytes();
+        let mut text = Message::Auth { id: AUTH, timestamp, payload: None }.to_text().into_bytes();
         if !credentials.is_empty() {
             text.pop();
             text.extend_from_slice(b",\"payload\":");

@@ -40,6 +40,10 @@ pub(super) struct Tables<P> {
     pub(super) channels: Option<Channels<Name, Boxed<channels::Slot<Name>>>>,
     /// The session has ended for good: no answer will come, even if it is acknowledged.
     stopped: bool,
+    /// A session has begun that is not lost.
+    begun: bool,
+    /// How many have begun.
+    sessions: u64,
     /// What came and was not for the application.
     pub(super) strays: u64,
     /// On the JSON wire.
@@ -137,6 +141,8 @@ impl<P> Dialogue<P> {
             incoming: None,
             channels: None,
             stopped: false,
+            begun: false,
+            sessions: 0,
             strays: 0,
             foreign: super::json::Foreign::default(),
         };
@@ -299,6 +305,7 @@ impl<P> Dialogue<P> {
     pub(crate) fn lost<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>) {
         #[cfg(feature = "alloc")]
         self.tables.foreign.lost();
+        self.tables.begun = false;
         let Tables { requests, incoming, channels, .. } = &mut self.tables;
         if let Some(requests) = requests {
             requests.catch_up(|message| post.outbox.outcome(post.arena, message));
@@ -329,6 +336,14 @@ impl<P> Dialogue<P> {
     /// The session goes on, or another one has begun.
     pub(crate) const fn welcomed(&mut self) {
         self.tables.stopped = false;
+        if !core::mem::replace(&mut self.tables.begun, true) {
+            self.tables.sessions = self.tables.sessions.saturating_add(1);
+        }
+    }
+
+    /// How many sessions have begun.
+    pub(crate) const fn sessions(&self) -> u64 {
+        self.tables.sessions
     }
 
     /// Ends what is due.

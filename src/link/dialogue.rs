@@ -173,7 +173,11 @@ mod said {
             P: Clone + for<'a> From<&'a [u8]>,
         {
             self.core.rest = Rest::Unknown;
+            let begins = !self.desk.is_open() && matches!(self.core.phase, super::Phase::Open(_));
             let (dialogue, inherited) = self.desk.open();
+            if begins {
+                dialogue.welcomed();
+            }
             dialogue.inherit(
                 &post(&self.config, &mut self.core, &mut self.arena),
                 numbers(&self.config),
@@ -330,6 +334,14 @@ mod said {
         #[must_use]
         pub fn subscription_to(&self, channel: Channel<'_>) -> Option<SubscriptionId> {
             self.desk.get()?.subscription_to(channel)
+        }
+
+        /// How many sessions there have been since the dialogue was opened (on the JSON wire each socket is one). In another one than the
+        /// first, what the server said on [`SYSTEM`](channels::SYSTEM) since the last one ended may be missing; of subscriptions, their
+        /// confirmations tell that.
+        #[must_use]
+        pub fn sessions(&self) -> u64 {
+            self.desk.get().map_or(0, Dialogue::sessions)
         }
 
         /// How many answers, confirmations and broadcasts came that nobody waited for (late ones, for the most part), and requests

@@ -250,7 +250,7 @@ impl Connection {
     ) -> ConnectionNext {
         self.look(sessions);
         #[cfg(feature = "alloc")]
-        if self.gateway.as_mut().is_some_and(|gateway| gateway.wants_flush()) {
+        if self.gateway.as_mut().is_some_and(|gateway| gateway.leaving.wants_flush()) {
             return ConnectionNext::Do(ConnectionAction::Flush);
         }
         while let Some(session) = self.session {
@@ -396,8 +396,8 @@ mod json {
                 }
                 // A stranger may say more here than a hello is long.
                 Event::Received(_) if self.session.is_none() => return,
-                Event::Written(total) => gateway.written(total),
-                Event::Writable => gateway.flushed(),
+                Event::Written(total) => gateway.leaving.written(total),
+                Event::Writable => gateway.leaving.flushed(),
                 Event::Failed(_)
                 | Event::Opened
                 | Event::Received(_)
@@ -408,7 +408,7 @@ mod json {
                 | Event::Violation(_)
                 | Event::Closed(_) => {}
             }
-            let ack = gateway.ack();
+            let ack = gateway.leaving.ack();
             let over = gateway.session.filter(|_| matches!(event, Event::Closed(_) | Event::Failed(_)));
             if let Some(ack) = &ack {
                 let event = Event::Frame { kind: Kind::Binary, data: ack };
@@ -441,14 +441,14 @@ mod json {
         ) -> Option<Frame<'_>> {
             let gateway = self.gateway.as_mut()?;
             let now = sessions.now;
-            while !gateway.has_down() {
+            while gateway.leaving.is_empty() {
                 let Some(frame) = pull(&mut self.acceptor, self.session, sessions) else {
-                    gateway.flushed();
+                    gateway.leaving.flushed();
                     return None;
                 };
                 gateway.said(now, frame.head(), frame.payload());
             }
-            let (kind, data) = gateway.pull()?;
+            let (kind, data) = gateway.leaving.pull()?;
             Some(Frame::new(Opcode::from(kind), data))
         }
 

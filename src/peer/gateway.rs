@@ -10,6 +10,8 @@
 //! There is no resumption on the JSON wire: the session ends with its socket. What is written to the socket counts as
 //! acknowledged to the session, and is told as [written](crate::outbox::Outcome::Written).
 
+mod leaving;
+
 use alloc::borrow::Cow;
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -28,15 +30,13 @@ use crate::wire::native::{
     Announced, Channel, Credentials, Envelope, Form, Hello, Item, Limit, Limits, Reader, Request, Token,
     VERSION,
 };
+use leaving::Leaving;
 
 /// How many requests, and how many orders, of one client may be open here; a session's own limits are lower, as a rule.
 const OPEN_MAX: usize = 1 << 10;
 
 /// How many bytes of what a client says may wait until its session is ready.
 const AHEAD_MAX: usize = 1 << 20;
-
-/// How much may wait for a client before it is told no more of what is wrong, and its pings are not answered.
-const REPLIES_MAX: usize = 64;
 
 /// What was read once within the limits is within these.
 static GOOD: Limits = Limits { envelope: u32::MAX, name: u8::MAX, credentials: u32::MAX };
@@ -57,15 +57,6 @@ enum Wish<'a> {
     Publish(Raw<'a>),
 }
 
-/// A text for the client.
-#[derive(Debug)]
-struct Leaving {
-    kind: Kind,
-    data: Vec<u8>,
-    /// How many envelopes that count the session has said when this has left; 0 if no more than before.
-    received: u64,
-}
-
 /// How far the greeting is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -82,8 +73,6 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Gateway {
     limits: Limits,
-    /// The longest text that there is room for.
-    longest: usize,
     announced: Announced,
     /// When the client counts as one that has no credentials.
     mute_until: Instant,
@@ -98,26 +87,13 @@ pub(super) struct Gateway {
     last_order: u32,
     /// Envelopes for the session, one frame each.
     up: VecDeque<Vec<u8>>,
+    /// Bytes of all that there ever were.
     up_bytes: usize,
     /// The one that was taken last.
     taken: Vec<u8>,
-    down: VecDeque<Leaving>,
-    /// The one that left last.
-    left: Vec<u8>,
-    /// Whether the adapter was asked to pull.
-    flush_asked: bool,
-    /// Envelopes that count that the session has said.
-    received: u64,
-    /// Bytes that were handed to the socket.
-    handed: u64,
-    /// Of these, those that it has taken.
-    written: u64,
-    /// What the session has said and is not acknowledged: the socket has it when it has taken so many bytes.
-    unwritten: VecDeque<(u64, u64)>,
+    pub(super) leaving: Leaving,
     /// Messages that left, for their ids.
     sequence: u32,
-    /// Of the session's last ping.
-    nonce: u32,
 }
 
 /// A payload as JSON: what is none becomes a string; `None` if it is no text at all.
@@ -152,7 +128,6 @@ impl Gateway {
         let (window, window_bytes) = (config.delivery.window, config.delivery.window_bytes);
         Gateway {
             limits: config.acceptor.limits,
-            longest: Frame::HEAD.saturating_add(config.outbox.message_bytes as usize),
             announced: Announced { envelope: u32::MAX, window, window_bytes },
             mute_until: now + config.acceptor.hello_timeout / 2,
             now,
@@ -165,15 +140,8 @@ impl Gateway {
             up: VecDeque::new(),
             up_bytes: 0,
             taken: Vec::new(),
-            down: VecDeque::new(),
-            left: Vec::new(),
-            flush_asked: false,
-            received: 0,
-            handed: 0,
-            written: 0,
-            unwritten: VecDeque::new(),
+            leaving: Leaving::new(Frame::HEAD.saturating_add(config.outbox.message_bytes as usize)),
             sequence: 0,
-            nonce: 0,
         }
     }
 
@@ -235,7 +203,6 @@ impl Gateway {
             self.stage = Stage::Greeted;
         }
         self.taken = self.up.pop_front()?;
-        self.up_bytes = self.up_bytes.saturating_sub(self.taken.len());
         Some(&self.taken)
     }
 
@@ -263,8 +230,9 @@ impl Gateway {
         }
         self.greet(&[]);
         match message {
-            Message::Ping => self.reply(&Message::Pong),
-            Message::Pong => self.up(&Envelope::Pong { nonce: self.nonce }),
+            Message::Ping => self.leaving.reply(&Message::Pong),
+            // Of which ping, nobody asks at a server's end.
+            Message::Pong => self.up(&Envelope::Pong { nonce: 0 }),
             Message::Request { form, id, payload, .. } => self.asked(form, id, payload),
             Message::Response { request, payload, .. } => {
                 if let Some(id) = request.number().filter(|number| number & 1 == 0) {
@@ -363,22 +331,15 @@ impl Gateway {
 
     fn complain(&mut self, request: Option<Id<'_>>, why: &str) {
         if request.is_none() {
-            return self.reply(&Message::SystemError { message: why.into(), channel: None });
+            return self.leaving.reply(&Message::SystemError { message: why.into(), channel: None });
         }
         let (id, timestamp) = self.stamp();
         let error = Some(Reason::Text(why.into()));
-        self.reply(&Message::Error { id, timestamp, request, error });
+        self.leaving.reply(&Message::Error { id, timestamp, request, error });
     }
 
     fn complain_of(&mut self, channel: &str, why: &str) {
-        self.reply(&Message::SystemError { message: why.into(), channel: Some(channel.into()) });
-    }
-
-    /// Says something of its own.
-    fn reply(&mut self, message: &Message<'_>) {
-        if self.down.len() < REPLIES_MAX {
-            self.down(message);
-        }
+        self.leaving.reply(&Message::SystemError { message: why.into(), channel: Some(channel.into()) });
     }
 
     // What the session says.
@@ -392,19 +353,6 @@ impl Gateway {
         (Id::Number(self.sequence << 1 | 1), timestamp)
     }
 
-    /// False if there is no room for so long a text.
-    fn down(&mut self, message: &Message<'_>) -> bool {
-        let fits = message.encoded_len() <= self.longest;
-        if fits {
-            self.down.push_back(Leaving {
-                kind: Kind::Text,
-                data: message.to_string().into_bytes(),
-                received: 0,
-            });
-        }
-        fits
-    }
-
     /// A frame of the session's.
     pub(super) fn said(&mut self, now: Instant, head: &[u8], payload: &[u8]) {
         self.now = self.now.max(now);
@@ -414,12 +362,7 @@ impl Gateway {
                 self.say(envelope);
             }
             if item.counts() {
-                self.received = self.received.saturating_add(1);
-                match self.down.back_mut() {
-                    Some(leaving) => leaving.received = self.received,
-                    // There was nothing to be said of it.
-                    None => self.unwritten.push_back((self.handed, self.received)),
-                }
+                self.leaving.counts();
             }
         }
     }
@@ -431,30 +374,35 @@ impl Gateway {
                 // Before it is answered, nothing that counts is said.
                 self.up(&Envelope::Ack { received: 0 });
             }
-            Envelope::Ping { nonce } => {
-                self.nonce = nonce;
-                self.down(&Message::Ping);
+            Envelope::Ping { .. } => {
+                self.leaving.say(&Message::Ping);
             }
             Envelope::Goodbye(goodbye) if !goodbye.reason.is_empty() => self.complain(None, goodbye.reason),
             Envelope::Message { kind, data } => {
-                self.down.push_back(Leaving { kind, data: data.into(), received: 0 });
+                self.leaving.push(kind, data.into());
             }
             Envelope::Broadcast { channel: Channel::Name(name), data, .. } => {
                 // There is no way to say bytes.
                 if let Some(data) = json(data)
                     && let Ok(data) = Raw::new(&data)
                 {
-                    self.down(&Message::Broadcast { channel: name.into(), data });
+                    let broadcast = Message::Broadcast { channel: name.into(), data };
+                    if !self.leaving.say(&broadcast) {
+                        // With the channel it would refuse the subscription.
+                        self.complain(None, "what was published is too long");
+                    }
                 }
             }
             Envelope::Confirmation { id, code, reason, .. } => self.confirmed(id, code, reason),
-            Envelope::Request(Request { id, form, name, data, .. }) => {
+            Envelope::Request(Request { id: number, form, name, data, .. }) => {
                 let (own, timestamp) = self.stamp();
-                let id = if form == Form::Event { own } else { Id::Number(id << 1) };
+                let id = if form == Form::Event { own } else { Id::Number(number << 1) };
                 let data = optional(data).flatten().unwrap_or("{}".into());
                 if let Ok(data) = Raw::new(&data) {
                     let payload = Payload::Named { name: name.into(), data: Some(data) };
-                    self.down(&Message::Request { form, id, timestamp, payload });
+                    if !self.leaving.say(&Message::Request { form, id, timestamp, payload }) && number > 0 {
+                        self.up(&Envelope::Error { id: number, code: 0, reason: "it is too long as JSON" });
+                    }
                 }
             }
             Envelope::Response { id, data, .. } => {
@@ -481,14 +429,14 @@ impl Gateway {
         match (answer, request) {
             (Ok(answer), Some(request)) => {
                 let payload = answer.as_deref().and_then(|answer| Raw::new(answer).ok());
-                if !self.down(&Message::Response { id, timestamp, request, payload }) {
+                if !self.leaving.say(&Message::Response { id, timestamp, request, payload }) {
                     let error = Some(Reason::Text("the answer is too long".into()));
-                    self.down(&Message::Error { id, timestamp, request: Some(request), error });
+                    self.leaving.say(&Message::Error { id, timestamp, request: Some(request), error });
                 }
             }
             (Err(reason), Some(_)) => {
                 let error = Some(Reason::Text(reason.into()));
-                self.down(&Message::Error { id, timestamp, request, error });
+                self.leaving.say(&Message::Error { id, timestamp, request, error });
             }
             // About no request.
             (Err(reason), None) if number == 0 => self.complain(None, reason),
@@ -503,53 +451,9 @@ impl Gateway {
         let Some(Order { channel, is_subscribe, .. }) = self.orders.remove(at) else { return };
         let channel = Text::from(channel.as_str());
         if code != 0 {
-            self.down(&Message::SystemError { message: reason.into(), channel: Some(channel) });
+            self.leaving.say(&Message::SystemError { message: reason.into(), channel: Some(channel) });
         } else if is_subscribe {
-            self.down(&Message::Confirmation { channel });
+            self.leaving.say(&Message::Confirmation { channel });
         }
-    }
-
-    // What leaves.
-
-    /// Whether the adapter is to be asked to pull.
-    pub(super) fn wants_flush(&mut self) -> bool {
-        !self.down.is_empty() && !core::mem::replace(&mut self.flush_asked, true)
-    }
-
-    /// The adapter may be asked again.
-    pub(super) const fn flushed(&mut self) {
-        self.flush_asked = false;
-    }
-
-    pub(super) fn has_down(&self) -> bool {
-        !self.down.is_empty()
-    }
-
-    /// The next frame for the client.
-    pub(super) fn pull(&mut self) -> Option<(Kind, &[u8])> {
-        let Leaving { kind, data, received } = self.down.pop_front()?;
-        self.handed = self.handed.saturating_add(data.len() as u64);
-        if received > 0 {
-            self.unwritten.push_back((self.handed, received));
-        }
-        self.left = data;
-        Some((kind, &self.left))
-    }
-
-    /// The socket has taken so many bytes in all.
-    pub(super) fn written(&mut self, total: u64) {
-        self.written = self.written.max(total);
-    }
-
-    /// The frame that acknowledges what the session has said and the socket has taken, if there is anything new.
-    pub(super) fn ack(&mut self) -> Option<Vec<u8>> {
-        let (mut received, written) = (None, self.written);
-        while let Some((_, count)) = self.unwritten.pop_front_if(|(end, _)| *end <= written) {
-            received = Some(count);
-        }
-        let ack = Envelope::Ack { received: received? };
-        let mut frame = alloc::vec![0; ack.encoded_len()];
-        ack.encode(&mut frame).ok()?;
-        Some(frame)
     }
 }

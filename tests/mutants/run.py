@@ -67,8 +67,12 @@ def build():
     spans_in = ["--manifest-path", str(Path(__file__).parent / "spans/Cargo.toml"), "--target-dir", str(HERE / "spans")]
     spans = output("cargo", "run", "--quiet", *spans_in, "--", *sorted({m["file"] for m in mutants}), cwd=CLEAN)
     program = Program(CLEAN, mutants, spans)
-    # What did not change is not touched, so that it is not built again.
-    for name in output("git", "ls-files", cwd=CLEAN).splitlines():
+    # What did not change is not touched, so that it is not built again; what is no more is no more.
+    names = output("git", "ls-files", cwd=CLEAN).splitlines()
+    for path in [path for path in TREE.rglob("*") if path.is_file()]:
+        if str(path.relative_to(TREE)) not in {*names, "Cargo.lock"}:
+            path.unlink()
+    for name in names:
         if name not in program.sources:
             put(TREE / name, (CLEAN / name).read_bytes())
     print(f"{len(mutants)} mutants; looking which compile", flush=True)

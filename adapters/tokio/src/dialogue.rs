@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::client::{Inner, Shared, TracedLink};
 use crate::clock::Clock;
+use crate::parcel::Parcel;
 use crate::{Client, Error, Received};
 
 /// The good answer to a request.
@@ -88,7 +89,7 @@ pub(crate) type Outcome = Result<Answer, Failed>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// From now on it gets what is published. In a new session this comes again; if there is a `gap`, what was published since it
-    /// was confirmed before and has not come is missing.
+    /// was confirmed before and has not come is missing. (On the system channel, which needs no confirmation, only gaps are told.)
     Subscribed {
         /// Whether something may be missing.
         gap: bool,
@@ -108,56 +109,24 @@ pub enum Heard {
 pub(crate) struct Dialogue {
     asked: HashMap<u32, oneshot::Sender<Outcome>>,
     heard: HashMap<SubscriptionId, mpsc::Sender<Heard>>,
+    /// Who listens to the system channel.
+    system: Option<System>,
     /// Who answers requests of the server.
     asks: Option<mpsc::Sender<Asked>>,
     inbound: usize,
     clock: Clock,
 }
 
-/// Something for the application, on its way to whoever takes it.
-pub(crate) enum Parcel {
-    Heard(mpsc::Sender<Heard>, Heard),
-    Asked(mpsc::Sender<Asked>, Asked),
-    /// It has arrived, or nobody wants it.
-    Nothing,
-}
-
-impl Parcel {
-    /// Delivers it if there is room, and if it `may` go now; else gives it back.
-    pub(crate) fn try_deliver(self, may: bool) -> Option<Parcel> {
-        fn attempt<T>(
-            to: mpsc::Sender<T>,
-            what: T,
-            parcel: fn(mpsc::Sender<T>, T) -> Parcel,
-        ) -> Option<Parcel> {
-            match to.try_send(what) {
-                Err(mpsc::error::TrySendError::Full(what)) => Some(parcel(to, what)),
-                // Nobody wants it any more.
-                Ok(()) | Err(mpsc::error::TrySendError::Closed(_)) => None,
-            }
-        }
-        match self {
-            Parcel::Nothing => None,
-            parcel if !may => Some(parcel),
-            Parcel::Heard(to, what) => attempt(to, what, Parcel::Heard),
-            Parcel::Asked(to, what) => attempt(to, what, Parcel::Asked),
-        }
-    }
-
-    /// Waits until there is room.
-    pub(crate) async fn deliver(self) {
-        // An error means that nobody wants it any more.
-        match self {
-            Parcel::Heard(to, what) => drop(to.send(what).await),
-            Parcel::Asked(to, what) => drop(to.send(what).await),
-            Parcel::Nothing => {}
-        }
-    }
+/// The system channel's listener.
+struct System {
+    to: mpsc::Sender<Heard>,
+    /// How many sessions there have been when it was last told of a gap, or began.
+    sessions: u64,
 }
 
 impl Dialogue {
     pub(crate) fn new(inbound: usize, clock: Clock) -> Dialogue {
-        Dialogue { asked: HashMap::new(), heard: HashMap::new(), asks: None, inbound, clock }
+        Dialogue { asked: HashMap::new(), heard: HashMap::new(), system: None, asks: None, inbound, clock }
     }
 
     pub(crate) fn answered(&mut self, id: u32, outcome: Outcome) {
@@ -181,6 +150,7 @@ impl Dialogue {
     pub(crate) fn close(&mut self) {
         self.asked.clear();
         self.heard.clear();
+        self.system = None;
         self.asks = None;
     }
 
@@ -207,10 +177,14 @@ impl Dialogue {
             Delivery::Unsubscribed { id, code, reason } => {
                 return Some(self.is_refused(id, code, reason.into()));
             }
-            Delivery::Broadcast { channel, kind, data } if channel != Channel::Name(channels::SYSTEM) => {
+            Delivery::Broadcast { channel, kind, data } => {
                 let received = Received { kind, data: Bytes::copy_from_slice(data), number: 0 };
                 let id = link.subscription_to(channel);
-                return Some(id.map_or(Parcel::Nothing, |id| self.hears(id, Heard::Published(received))));
+                return Some(match (id, channel) {
+                    (Some(id), _) => self.hears(id, Heard::Published(received)),
+                    (None, Channel::Name(channels::SYSTEM)) => self.system_hears(Heard::Published(received)),
+                    (None, _) => Parcel::Nothing,
+                });
             }
             Delivery::Request(Request { id, form, name, kind, data }) => {
                 let content = Answer::new(kind, data);
@@ -246,6 +220,18 @@ impl Dialogue {
         let parcel = self.hears(id, Heard::Refused { code, reason });
         self.heard.remove(&id);
         parcel
+    }
+
+    pub(crate) fn system_hears(&self, heard: Heard) -> Parcel {
+        self.system.as_ref().map_or(Parcel::Nothing, |system| Parcel::Heard(system.to.clone(), heard))
+    }
+
+    /// Before anything of another session is heard: that the system channel may have been missed.
+    pub(crate) fn gap(&mut self, link: &TracedLink) -> Option<Parcel> {
+        let system = self.system.as_mut()?;
+        let before = std::mem::replace(&mut system.sessions, link.sessions());
+        let missed = before > 0 && before != system.sessions;
+        missed.then(|| Parcel::Heard(system.to.clone(), Heard::Subscribed { gap: true }))
     }
 
     pub(crate) fn hears(&self, id: SubscriptionId, heard: Heard) -> Parcel {
@@ -304,7 +290,20 @@ impl Client {
         let (sender, heard) = mpsc::channel(inner.dialogue.inbound);
         inner.dialogue.heard.insert(id, sender);
         self.shared.stir();
-        Ok(Subscription { id, heard, shared: self.shared.clone(), clock: self.clock })
+        Ok(Subscription { id: Some(id), heard, shared: self.shared.clone(), clock: self.clock })
+    }
+
+    /// What the server says to all its clients on the channel [`SYSTEM`](channels::SYSTEM), from now on; what an earlier call has given
+    /// hears no more. It needs no subscription, and so it is not confirmed: in a new session, it hears of a gap. What comes is read from
+    /// it as from another [`Subscription`]; as long as nobody has called this, it is dropped.
+    #[must_use]
+    pub fn system(&self) -> Subscription {
+        let inner = &mut *self.shared.lock();
+        let (to, heard) = mpsc::channel(inner.dialogue.inbound);
+        if !inner.closed {
+            inner.dialogue.system = Some(System { to, sessions: inner.link.sessions() });
+        }
+        Subscription { id: None, heard, shared: self.shared.clone(), clock: self.clock }
     }
 
     /// The requests and events of the server, from now on; those of an earlier call end. As long as nobody has called this, requests
@@ -370,7 +369,8 @@ impl Drop for Cancel<'_> {
 
 /// A subscription; when it is dropped, the channel is left.
 pub struct Subscription {
-    id: SubscriptionId,
+    /// None of the system channel.
+    id: Option<SubscriptionId>,
     heard: mpsc::Receiver<Heard>,
     shared: Arc<Shared>,
     clock: Clock,
@@ -393,9 +393,10 @@ impl futures_util::Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        let Some(id) = self.id else { return };
         let inner = &mut *self.shared.lock();
-        if inner.dialogue.heard.remove(&self.id).is_some() {
-            inner.link.unsubscribe(self.clock.now(), self.id);
+        if inner.dialogue.heard.remove(&id).is_some() {
+            inner.link.unsubscribe(self.clock.now(), id);
             self.shared.stir();
         }
     }

@@ -16,6 +16,7 @@ use crate::client::{Inner, Shared};
 use crate::clock::{Clock, SleepWatch, wall_clock};
 use crate::open::{OpenError, Opener, Opening};
 use crate::options::Notice;
+use crate::parcel::Unread;
 use crate::pipe::{Moved, Pipe};
 use crate::secret;
 use crate::state::StateFile;
@@ -45,7 +46,7 @@ pub(crate) struct Io {
     opener: Opener,
     stream: Stream,
     /// Parts of a dialogue for which there was no room, on their way to the application.
-    unread: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    unread: Unread,
     /// Nothing is read until the application has room for what came.
     paused: bool,
     carriers: Vec<(Epoch, Carrier)>,
@@ -74,7 +75,7 @@ impl Io {
         Io {
             opener,
             stream,
-            unread: None,
+            unread: Unread::default(),
             paused: false,
             carriers: Vec::new(),
             state,
@@ -96,7 +97,7 @@ impl Io {
     /// Goes on until nothing more happens for now.
     fn poll(&mut self, cx: &mut Context<'_>, shared: &Arc<Shared>) -> Poll<()> {
         shared.driver.register(cx.waker());
-        // Only here before what sockets have to say: they have their turn, however much the application does meanwhile.
+        // Once: who stirs after this wakes the task again, and sockets have their turn between.
         if shared.take_stir() {
             self.turn(Happened::Stirred, shared);
         }
@@ -242,7 +243,7 @@ impl Io {
             Happened::Link(input) => link.handle(now, input).for_each(drop),
             Happened::Tick => self.stream.tick(link, now),
             Happened::Stirred => {
-                if self.paused && self.unread.is_none() && !inner.inbox.is_full() {
+                if self.paused && self.unread.is_empty() && !inner.inbox.is_full() {
                     self.paused = false;
                     self.stream.resume(link, now);
                     let epochs: Vec<Epoch> = self.stream.epochs().collect();
@@ -255,14 +256,19 @@ impl Io {
     /// Hands what came to the application, until there is nothing more or the application does not keep up.
     fn deliver(&mut self, shared: &Arc<Shared>, inner: &mut Inner, now: Instant, epoch: Epoch) {
         let Inner { link, inbox, dialogue, .. } = inner;
-        // By reference: what is moved right after it was made keeps the processor waiting.
-        while let Some(deliveries) = &mut self.stream.read(link, now, epoch) {
-            let mut unread = Vec::new();
+        loop {
+            // By reference: what is moved right after it was made keeps the processor waiting.
+            let read = &mut self.stream.read(link, now, epoch);
+            // In it another session may have begun.
+            if self.unread.is_empty() {
+                dialogue.gap(link).into_iter().for_each(|gap| self.unread.push(gap));
+            }
+            let Some(deliveries) = read else { break };
             while let Some(delivery) = deliveries.next() {
                 if let Delivery::Message { kind, data } = delivery {
                     inbox.push(kind, data, deliveries.number());
                 } else if let Some(parcel) = dialogue.heard(shared, link, now, &delivery) {
-                    unread.extend(parcel.try_deliver(unread.is_empty()));
+                    self.unread.push(parcel);
                 } else {
                     if let Delivery::Session { resumed: false, .. } = &delivery {
                         inbox.restart();
@@ -273,14 +279,7 @@ impl Io {
             if let Some(first) = inbox.unread() {
                 link.handle(now, Input::Unread(first)).for_each(drop);
             }
-            if !unread.is_empty() {
-                self.unread = Some(Box::pin(async move {
-                    for parcel in unread {
-                        parcel.deliver().await;
-                    }
-                }));
-            }
-            self.paused = self.unread.is_some() || inbox.is_full();
+            self.paused = !self.unread.is_empty() || inbox.is_full();
             if self.paused {
                 self.stream.pause(link, now);
             }
@@ -292,9 +291,6 @@ impl Io {
     fn poll_next(&mut self, cx: &mut Context<'_>, shared: &Shared) -> Poll<Option<Happened>> {
         if let Poll::Ready(happened) = self.poll_carriers(cx) {
             return Poll::Ready(Some(happened));
-        }
-        if shared.take_stir() {
-            return Poll::Ready(Some(Happened::Stirred));
         }
         let Some(deadline) = self.deadline else {
             let idle = self.stream.is_empty() && self.state.as_ref().is_none_or(StateFile::is_idle);
@@ -309,10 +305,7 @@ impl Io {
     }
 
     fn poll_carriers(&mut self, cx: &mut Context<'_>) -> Poll<Happened> {
-        if let Some(sent) = &mut self.unread
-            && sent.as_mut().poll(cx).is_ready()
-        {
-            self.unread = None;
+        if !self.unread.is_empty() && self.unread.poll(cx).is_ready() {
             self.happened.push_back(Happened::Stirred);
         }
         if let Some(Poll::Ready(input)) = self.state.as_mut().map(|state| state.poll(cx)) {

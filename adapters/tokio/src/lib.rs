@@ -19,8 +19,10 @@
 //!
 //! With [`Wire::Native`](everlink::wire::Wire::Native) in its configuration, and a [server] at the other end that speaks it,
 //! nothing is lost and nothing comes twice, whatever becomes of sockets; with [`Options::state`], whatever becomes of the process.
-//! With [`Wire::Json`](everlink::wire::Wire::Json) it speaks the JSON messages of many servers of today: requests and channels as
-//! async calls and streams, each socket a session of its own.
+//! With [`Wire::Json`](everlink::wire::Wire::Json) it speaks the JSON messages of many servers of today, each socket a session of its own.
+//!
+//! On both of these wires requests and channels are async calls and streams: [`Client::request`], [`Client::asks`],
+//! [`Client::subscribe`], [`Client::publish`], and [`Client::system`] for what the server says to all.
 //!
 //! The task decides nothing: it tells the [link](everlink::link) what happened and does what it asks. Its loop is the one
 //! in the documentation of [`everlink`].
@@ -39,6 +41,7 @@ mod driver;
 mod inbox;
 mod open;
 mod options;
+mod parcel;
 mod pipe;
 pub mod server;
 mod spoken;

@@ -10,8 +10,9 @@ use everlink::wire::json::{Raw, Reason};
 
 use crate::Received;
 use crate::client::{Shared, TracedLink};
-use crate::dialogue::{Answer, Dialogue, Failed, Heard, Parcel};
+use crate::dialogue::{Answer, Dialogue, Failed, Heard};
 use crate::options::Notice;
+use crate::parcel::Parcel;
 
 /// What there is no code for.
 const NO_CODE: u32 = 0;
@@ -45,10 +46,13 @@ impl Dialogue {
             Spoken::Error { id: id @ 1.., reason } => {
                 self.answered(id, Err(Failed::Error { code: NO_CODE, reason: words(reason) }));
             }
-            Spoken::Broadcast { subscription: Some(id), data, .. } => {
+            Spoken::Broadcast { subscription, data, .. } => {
                 let data = Bytes::copy_from_slice(data.as_str().as_bytes());
-                let received = Received { kind: Kind::Text, data, number: 0 };
-                return Some(self.hears(id, Heard::Published(received)));
+                let heard = Heard::Published(Received { kind: Kind::Text, data, number: 0 });
+                return Some(match subscription {
+                    Some(id) => self.hears(id, heard),
+                    None => self.system_hears(heard),
+                });
             }
             Spoken::Unsubscribed { id, reason } => {
                 return Some(self.is_refused(id, NO_CODE, reason.to_string()));

@@ -4,11 +4,15 @@
 
 use std::time::Duration;
 
+use everlink::acceptor::SessionId;
+use everlink::link::Input;
 use everlink::requests::code;
 use everlink::wire::Wire;
 use everlink::wire::native::{Form, Limits};
 use everlink_tokio::server::{Event, Handler, Options, Server, Session, serve};
-use everlink_tokio::{Ask, Client, Config, Failed, Heard, Messages, Subscription, connect};
+use everlink_tokio::{
+    Ask, Client, Config, Failed, Heard, Messages, Subscription, Target, connect, connect_with,
+};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 
@@ -56,10 +60,21 @@ impl Handler for Host {
 }
 
 async fn pair() -> (Server, Client, Messages) {
+    pair_with(64).await
+}
+
+/// With room for so many at the client.
+async fn pair_with(inbound: usize) -> (Server, Client, Messages) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let server = serve(listener, Host, Options::default()).unwrap();
     let config = Config { wire: Wire::Native(Limits::default()), ..Config::default() };
-    let (client, messages) = connect(&format!("ws://{}", server.local_addr()), config).unwrap();
+    let target = Target::new(&format!("ws://{}", server.local_addr())).unwrap();
+    let source = move |_| {
+        let target = target.clone();
+        async move { Ok(target) }
+    };
+    let options = everlink_tokio::Options { config, inbound, ..Default::default() };
+    let (client, messages) = connect_with(source, options).unwrap();
     (server, client, messages)
 }
 
@@ -133,6 +148,54 @@ async fn a_subscription_is_a_stream() {
     // The channel is left: it may be subscribed to again.
     let mut news = client.subscribe("news").unwrap();
     assert_eq!(hear(&mut news).await, Heard::Subscribed { gap: false });
+}
+
+#[tokio::test]
+async fn what_the_server_says_to_all_is_heard_without_a_subscription() {
+    let (server, client, _messages) = pair_with(4).await;
+    timeout(SOON, client.request(&Ask::query("echo", ""))).await.unwrap().unwrap();
+    server.broadcast("system", "for nobody").unwrap();
+    timeout(SOON, client.request(&Ask::query("echo", ""))).await.unwrap().unwrap();
+    let mut system = client.system();
+    server.broadcast("system", "one").unwrap();
+    assert_eq!(published(&hear(&mut system).await), "one");
+    let mut second = client.system();
+    assert_eq!(timeout(SOON, system.recv()).await.unwrap(), None, "another listens");
+    drop(system);
+    // More than there is room for.
+    for number in 0..80 {
+        server.broadcast("system", number.to_string().as_str()).unwrap();
+    }
+    for number in 0..80 {
+        assert_eq!(published(&hear(&mut second).await), number.to_string());
+    }
+    assert_eq!(
+        client.subscribe("system").unwrap_err(),
+        Failed::Subscription(everlink::channels::RefusedReason::System)
+    );
+    client.close(Duration::ZERO).await;
+    assert_eq!(timeout(SOON, second.recv()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn in_another_session_the_gap_on_the_system_channel_is_told() {
+    let (server, client, _messages) = pair().await;
+    let mut system = client.system();
+    let session = async |before: Option<SessionId>| {
+        while server.peers().first().is_none_or(|peer| Some(peer.id()) == before) {
+            tokio::task::yield_now().await;
+        }
+        server.peers()[0].id()
+    };
+    let first = timeout(SOON, session(None)).await.unwrap();
+    server.broadcast("system", "one").unwrap();
+    assert_eq!(published(&hear(&mut system).await), "one", "the first session has no gap before it");
+    client.tell(Input::Stop { linger: Duration::ZERO });
+    client.tell(Input::Start);
+    timeout(SOON, session(Some(first))).await.unwrap();
+    server.broadcast("system", "two").unwrap();
+    assert_eq!(hear(&mut system).await, Heard::Subscribed { gap: true });
+    assert_eq!(published(&hear(&mut system).await), "two");
 }
 
 #[tokio::test]

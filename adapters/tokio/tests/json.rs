@@ -10,7 +10,8 @@ use std::time::Duration;
 use everlink::dialogue::Refused;
 use everlink::wire::{Wire, json};
 use everlink_tokio::{
-    Ask, Client, Config, Failed, Heard, Message, Messages, Notice, Options, Outcome, Target, connect_with,
+    Ask, Client, Config, Failed, Heard, Kind, Message, Messages, Notice, Options, Outcome, Received, Target,
+    connect_with,
 };
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -167,6 +168,27 @@ async fn a_subscription_outlives_its_socket_and_tells_the_gap() {
     assert_eq!(message.text(), Some(r#"{"type":"cursor","id":"c","payload":[1,2]}"#));
     let sent = client.send_tracked(Message::text(r#"{"type":"cursor","id":"d"}"#)).unwrap();
     assert_eq!(timeout(SOON, sent).await.unwrap(), Outcome::Written);
+}
+
+#[tokio::test]
+async fn the_system_channel_needs_no_subscription_and_a_new_socket_is_a_gap() {
+    let server = serve().await;
+    let (client, _messages, _notices) = connect(&server);
+    let mut system = client.system();
+    let mut heard = async || timeout(SOON, system.recv()).await.unwrap().unwrap();
+    let published =
+        |data: &str| Heard::Published(Received { kind: Kind::Text, data: data.to_owned().into(), number: 0 });
+    timeout(SOON, client.request(&Ask::query("echo", ""))).await.unwrap().unwrap();
+    server.says.send(r#"{"channel":"system","data":{"type":"maintenance","at":[1]}}"#.into()).unwrap();
+    assert_eq!(heard().await, published(r#"{"type":"maintenance","at":[1]}"#));
+    server.cuts.send_modify(|cuts| *cuts += 1);
+    assert_eq!(heard().await, Heard::Subscribed { gap: true }, "told before anything is said");
+    // What is the link's own is not told twice.
+    let mut news = client.subscribe("news").unwrap();
+    assert_eq!(timeout(SOON, news.recv()).await.unwrap(), Some(Heard::Subscribed { gap: false }));
+    server.says.send(r#"{"channel":"system","data":{"type":"error","message":"oh"}}"#.into()).unwrap();
+    server.says.send(r#"{"channel":"system","data":7}"#.into()).unwrap();
+    assert_eq!(heard().await, published("7"));
 }
 
 #[tokio::test]

@@ -53,9 +53,11 @@ pub fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(names)
 }
 
-/// The figures whose name contains `only`; false if there is none.
+/// The figure of this name, or else those whose name contains `only`; false if there is none.
 pub fn run(only: &str, selection: &Selection) -> bool {
     let mut any = false;
+    let is_one = only.ends_with("_1") || only.ends_with("_100");
+    let wanted = |name: &str| if is_one { name.ends_with(only) } else { name.contains(only) };
     let other_end = Thread::new("other end");
     for (kind, burst) in [("ping_pong", 1), ("burst", 64)] {
         for (size_name, size) in [("64B", 64), ("16KiB", 16 << 10)] {
@@ -63,12 +65,12 @@ pub fn run(only: &str, selection: &Selection) -> bool {
                 let traffic = Traffic { connections, size, burst };
                 let name = format!("{kind}_{size_name}_{connections}");
                 let server = format!("echo_server_{name}");
-                if server.contains(only) {
+                if wanted(&server) {
                     any = true;
                     compare(&server, traffic, servers(&other_end, traffic, selection), selection);
                 }
                 let client = format!("echo_client_{name}");
-                if client.contains(only) {
+                if wanted(&client) {
                     any = true;
                     compare(&client, traffic, clients(&other_end, traffic, selection), selection);
                 }

@@ -1,13 +1,20 @@
 //! From a frame to a message.
 
-use super::scan::{Field, Fields, Scanner};
+use super::scan::{Fields, Scanner};
 use super::value::{Id, Raw, Secret, Text};
 use super::{DecodeError, Message, Payload, Problem, Reason};
 use crate::channels::SYSTEM;
+use crate::utf8;
 use crate::wire::native::Form;
 
-/// The fields that mean something, each with the byte at which its value begins. Of several with one name the last one counts,
-/// as in JavaScript.
+/// A value, and the byte at which it begins.
+#[derive(Clone, Copy, Debug)]
+struct Field<'a> {
+    at: usize,
+    value: Raw<'a>,
+}
+
+/// The fields that mean something. Of several with one name the last one counts, as in JavaScript.
 #[derive(Clone, Copy, Debug, Default)]
 struct Known<'a> {
     kind: Option<Field<'a>>,
@@ -19,32 +26,34 @@ struct Known<'a> {
     action: Option<Field<'a>>,
     channel: Option<Field<'a>>,
     data: Option<Field<'a>>,
-    message: Option<Field<'a>>,
 }
 
 impl<'a> Known<'a> {
-    fn read(text: &'a str) -> Result<Known<'a>, DecodeError> {
-        let mut known = Known::default();
-        let mut fields = Fields::new(Scanner::new(text))?;
-        while let Some(field) = fields.next()? {
+    /// Into one that holds nothing, where it is to be.
+    #[inline]
+    fn read(&mut self, mut fields: Fields<'a>) -> Result<(), DecodeError> {
+        while let Some(key) = fields.key()? {
             let mut name = [0; 9];
-            let place = match field.key.unescape(&mut name) {
-                Some("type") => &mut known.kind,
-                Some("id") => &mut known.id,
-                Some("timestamp") => &mut known.timestamp,
-                Some("payload") => &mut known.payload,
-                Some("requestId") => &mut known.request,
-                Some("error") => &mut known.error,
-                Some("action") => &mut known.action,
-                Some("channel") => &mut known.channel,
-                Some("data") => &mut known.data,
-                Some("message") => &mut known.message,
-                Some(_) | None => continue,
+            // Bytes, for the compiler looks at each of these once.
+            let place = match key.unescape(&mut name).map_or(&[][..], str::as_bytes) {
+                b"type" => &mut self.kind,
+                b"id" => &mut self.id,
+                b"timestamp" => &mut self.timestamp,
+                b"payload" => &mut self.payload,
+                b"requestId" => &mut self.request,
+                b"error" => &mut self.error,
+                b"action" => &mut self.action,
+                b"channel" => &mut self.channel,
+                b"data" => &mut self.data,
+                _ => {
+                    fields.value()?;
+                    continue;
+                }
             };
-            *place = Some(field);
+            let (at, value) = fields.value()?;
+            *place = Some(Field { at, value });
         }
-        fields.end()?;
-        Ok(known)
+        fields.end()
     }
 }
 
@@ -86,9 +95,10 @@ impl<'a> Message<'a> {
     /// # Errors
     /// If it is no message: count it, tell the application, and go on.
     pub fn decode(frame: &'a [u8]) -> Result<Message<'a>, DecodeError> {
-        let text = core::str::from_utf8(frame)
-            .map_err(|error| DecodeError { at: error.valid_up_to(), problem: Problem::Text })?;
-        let known = Known::read(text)?;
+        let text = utf8::text(frame)
+            .ok_or_else(|| DecodeError { at: utf8::valid_up_to(frame), problem: Problem::Text })?;
+        let mut known = Known::default();
+        known.read(Fields::new(Scanner::new(text))?)?;
         if known.action.is_some() {
             order(&known)
         } else if known.kind.is_some() {
@@ -106,13 +116,11 @@ fn order<'a>(known: &Known<'a>) -> Result<Message<'a>, DecodeError> {
     let action = text(known.action, "action")?;
     let channel = text(known.channel, "channel");
     let mut word = [0; 11];
-    Ok(match action.unescape(&mut word) {
-        Some("subscribe") => Message::Subscribe { channel: channel? },
-        Some("unsubscribe") => Message::Unsubscribe { channel: channel? },
-        Some("publish") => {
-            Message::Publish { channel: channel?, data: value(known.data).ok_or(missing("data"))? }
-        }
-        Some(_) | None => return Err(known.action.map_or(missing("action"), |field| wrong(field, "action"))),
+    Ok(match action.unescape(&mut word).map_or(&[][..], str::as_bytes) {
+        b"subscribe" => Message::Subscribe { channel: channel? },
+        b"unsubscribe" => Message::Unsubscribe { channel: channel? },
+        b"publish" => Message::Publish { channel: channel?, data: value(known.data).ok_or(missing("data"))? },
+        _ => return Err(known.action.map_or(missing("action"), |field| wrong(field, "action"))),
     })
 }
 
@@ -124,18 +132,18 @@ fn typed<'a>(known: &Known<'a>) -> Result<Message<'a>, DecodeError> {
     let payload = value(known.payload);
     let request = |form| Ok(Message::Request { form, id: id?, timestamp, payload: Payload::Raw(payload) });
     let mut word = [0; 8];
-    Ok(match kind.unescape(&mut word) {
-        Some("ping") => Message::Ping,
-        Some("pong") => Message::Pong,
-        Some("auth") => Message::Auth { id: id?, timestamp, payload: payload.map(Secret::new) },
-        Some("event") => request(Form::Event)?,
-        Some("command") => request(Form::Command)?,
-        Some("query") => request(Form::Query)?,
-        Some("response") => {
+    Ok(match kind.unescape(&mut word).map_or(&[][..], str::as_bytes) {
+        b"ping" => Message::Ping,
+        b"pong" => Message::Pong,
+        b"auth" => Message::Auth { id: id?, timestamp, payload: payload.map(Secret::new) },
+        b"event" => request(Form::Event)?,
+        b"command" => request(Form::Command)?,
+        b"query" => request(Form::Query)?,
+        b"response" => {
             let request = self::id(known.request, "requestId")?;
             Message::Response { id: id?, timestamp, request, payload }
         }
-        Some("error") => {
+        b"error" => {
             let reason = |raw: Raw<'a>| raw.text().map_or(Reason::Raw(raw), Reason::Text);
             Message::Error {
                 id: id?,
@@ -144,7 +152,7 @@ fn typed<'a>(known: &Known<'a>) -> Result<Message<'a>, DecodeError> {
                 error: value(known.error).or(payload).map(reason),
             }
         }
-        Some(_) | None => {
+        _ => {
             let request = optional_id(known.request, "requestId")?;
             Message::Other { kind, id: id?, timestamp, request, payload }
         }
@@ -159,20 +167,21 @@ fn broadcast<'a>(known: &Known<'a>) -> Result<Message<'a>, DecodeError> {
     if channel != *SYSTEM {
         return Ok(plain);
     }
-    let Ok(system) = Known::read(data.value.as_str()) else { return Ok(plain) };
-    let Some(kind) = value(system.kind).and_then(Raw::text) else { return Ok(plain) };
+    let system = data.value.fields(["type", "channel", "message"]);
+    let [kind, channel, message] = system.map(|field| field.map(|(at, value)| Field { at, value }));
+    let Some(kind) = value(kind).and_then(Raw::text) else { return Ok(plain) };
     let inside = |error: DecodeError| DecodeError { at: data.at.saturating_add(error.at), ..error };
     let mut word = [0; 20];
-    match kind.unescape(&mut word) {
-        Some("subscription_confirm") => {
-            let channel = text(system.channel, "channel").map_err(inside)?;
+    match kind.unescape(&mut word).map_or(&[][..], str::as_bytes) {
+        b"subscription_confirm" => {
+            let channel = text(channel, "channel").map_err(inside)?;
             Ok(Message::Confirmation { channel })
         }
-        Some("error") => {
-            let message = value(system.message).and_then(Raw::text).unwrap_or(Text::from(""));
-            let channel = value(system.channel).and_then(Raw::text);
+        b"error" => {
+            let message = value(message).and_then(Raw::text).unwrap_or(Text::from(""));
+            let channel = value(channel).and_then(Raw::text);
             Ok(Message::SystemError { message, channel })
         }
-        Some(_) | None => Ok(plain),
+        _ => Ok(plain),
     }
 }

@@ -210,20 +210,19 @@ impl<'a> Payload<'a> {
         match *self {
             Payload::Named { name, data } => Some((name, data)),
             Payload::Raw(raw) => {
-                let raw = raw?;
-                let (name, data) = fields(form);
-                Some((raw.field(name)?.text()?, raw.field(data)))
+                let [name, data] = raw?.fields(fields(form));
+                Some((name?.1.text()?, data.map(|(_, data)| data)))
             }
         }
     }
 }
 
 /// In which fields of the payload the name and the arguments are.
-const fn fields(form: Form) -> (&'static str, &'static str) {
+const fn fields(form: Form) -> [&'static str; 2] {
     match form {
-        Form::Event => ("event", "data"),
-        Form::Command => ("action", "parameters"),
-        Form::Query => ("resource", "parameters"),
+        Form::Event => ["event", "data"],
+        Form::Command => ["action", "parameters"],
+        Form::Query => ["resource", "parameters"],
     }
 }
 

@@ -2,7 +2,8 @@
 
 use core::fmt;
 
-use super::scan::{Fields, Scanner};
+use super::encode::decimal;
+use super::scan::{Fields, Scanner, plain};
 use super::{DecodeError, Problem};
 
 /// Any JSON value, as it is written: valid, without white space around it.
@@ -16,16 +17,21 @@ use super::{DecodeError, Problem};
 /// assert_eq!(Raw::new("[1,]").unwrap_err().to_string(), "byte 3: not JSON");
 /// # Ok::<(), everlink::wire::json::DecodeError>(())
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
-pub struct Raw<'a>(&'a str);
+pub struct Raw<'a> {
+    text: &'a str,
+    /// Of an object that was checked: the byte at which the value of its last field begins, which ends where the object does. So whoever
+    /// looks for a field, as a rule large and the last one, need not read it once more. 0 if it is not known.
+    last: usize,
+}
 
 impl<'a> Raw<'a> {
     /// `null`
-    pub const NULL: Raw<'static> = Raw("null");
+    pub const NULL: Raw<'static> = Raw::scanned("null", 0);
 
     /// `{}`
-    pub const EMPTY: Raw<'static> = Raw("{}");
+    pub const EMPTY: Raw<'static> = Raw::scanned("{}", 0);
 
     /// This text.
     ///
@@ -38,52 +44,71 @@ impl<'a> Raw<'a> {
         Ok(value)
     }
 
-    pub(super) const fn scanned(text: &'a str) -> Raw<'a> {
-        Raw(text)
+    pub(super) const fn scanned(text: &'a str, last: usize) -> Raw<'a> {
+        Raw { text, last }
     }
 
     /// The text.
     #[must_use]
     pub const fn as_str(self) -> &'a str {
-        self.0
+        self.text
     }
 
     /// The value of a field, if this is an object that has it. Of several with that name the last one counts, as in JavaScript.
     #[must_use]
     pub fn field(self, name: &str) -> Option<Raw<'a>> {
-        let mut fields = Fields::new(Scanner::new(self.0)).ok()?;
-        let mut value = None;
-        while let Ok(Some(field)) = fields.next() {
-            if field.key == *name {
-                value = Some(field.value);
+        let [field] = self.fields([name]);
+        field.map(|(_, value)| value)
+    }
+
+    /// The same of several, in one go, each with the byte at which it begins.
+    pub(super) fn fields<const N: usize>(self, names: [&str; N]) -> [Option<(usize, Raw<'a>)>; N] {
+        let mut found = [None; N];
+        let Ok(mut fields) = Fields::known(self.text, self.last) else { return found };
+        while let Ok(Some(key)) = fields.key()
+            && let Ok(field) = fields.value()
+        {
+            for (name, place) in names.iter().zip(&mut found) {
+                if key == **name {
+                    *place = Some(field);
+                }
             }
         }
-        value
+        found
     }
 
     /// The string that it is, if it is one.
     #[must_use]
     pub fn text(self) -> Option<Text<'a>> {
-        let inside = self.0.as_bytes().strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        let text = core::str::from_utf8(inside).ok()?;
-        // Neither the same of texts, nor `contains`, in which the compiler does not always see that they cannot panic.
-        Some(Text::scanned(text, text.bytes().any(|byte| byte == b'\\')))
+        if !self.text.as_bytes().starts_with(b"\"") {
+            return None;
+        }
+        // It ends with a quote, too, and may itself hold none but behind a backslash.
+        let text = self.text.get(1..self.text.len().checked_sub(1)?)?;
+        Some(Text::scanned(text, plain(text.as_bytes()) < text.len()))
     }
 
     /// The number that it is, if it is a whole one that fits, written without fraction and exponent.
     #[must_use]
     pub fn integer(self) -> Option<u64> {
-        digits(self.0)
+        digits(self.text)
     }
 }
 
 /// The number that has these digits, and nothing else.
 fn digits(text: &str) -> Option<u64> {
-    let number = text.bytes().try_fold(0_u64, |number, byte| {
+    // So many fit, whichever they are.
+    if text.len() < 20 {
+        let number = text.bytes().try_fold(0_u64, |number, byte| {
+            let digit = byte.wrapping_sub(b'0');
+            (digit <= 9).then_some(number.wrapping_mul(10).wrapping_add(digit.into()))
+        });
+        return number.filter(|_| !text.is_empty());
+    }
+    text.bytes().try_fold(0_u64, |number, byte| {
         let digit = byte.checked_sub(b'0').filter(|digit| *digit <= 9)?;
         number.checked_mul(10)?.checked_add(digit.into())
-    });
-    number.filter(|_| !text.is_empty())
+    })
 }
 
 /// A character's bytes, and zeros (RFC 3629, section 3). `encode_utf8` would panic without room, and the compiler does not always see that
@@ -102,16 +127,30 @@ const fn utf8(char: char) -> [u8; 4] {
     }
 }
 
+impl PartialEq for Raw<'_> {
+    fn eq(&self, other: &Raw<'_>) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Raw<'_> {}
+
+impl core::hash::Hash for Raw<'_> {
+    fn hash<H: core::hash::Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
+
 impl fmt::Debug for Raw<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.text)
     }
 }
 
 /// The text itself: valid JSON.
 impl fmt::Display for Raw<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
+        f.write_str(self.text)
     }
 }
 
@@ -169,14 +208,17 @@ impl<'a> Text<'a> {
     }
 
     /// What it says, written to the buffer if need be; `None` if that is too short.
+    #[inline]
     #[must_use]
     pub fn unescape<'b>(self, buffer: &'b mut [u8]) -> Option<&'b str>
     where
         'a: 'b,
     {
-        if !self.escaped {
-            return Some(self.text);
-        }
+        if self.escaped { self.unescape_into(buffer) } else { Some(self.text) }
+    }
+
+    #[cold]
+    fn unescape_into(self, buffer: &mut [u8]) -> Option<&str> {
         let mut end = 0_usize;
         for char in self.chars() {
             let place = buffer.get_mut(end..end.saturating_add(char.len_utf8()))?;
@@ -188,6 +230,7 @@ impl<'a> Text<'a> {
 
     /// What it says.
     #[cfg(feature = "alloc")]
+    #[inline]
     #[must_use]
     pub fn to_cow(self) -> alloc::borrow::Cow<'a, str> {
         match self.as_str() {
@@ -209,30 +252,35 @@ impl<'a> Text<'a> {
     }
 
     /// As it is written in JSON, with the quotes.
-    pub(super) fn write(self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"")?;
-        if self.escaped {
-            f.write_str(self.text)?;
+    #[inline]
+    pub(super) fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
+        out.write_str("\"")?;
+        if self.escaped || plain(self.text.as_bytes()) == self.text.len() {
+            out.write_str(self.text)?;
         } else {
-            let mut rest = self.text;
-            while let Some(at) = rest.find(|char: char| char < ' ' || char == '"' || char == '\\') {
-                let (before, behind) = rest.split_at_checked(at).unwrap_or((rest, ""));
-                f.write_str(before)?;
-                let mut chars = behind.chars();
-                match chars.next() {
-                    Some('"') => f.write_str("\\\"")?,
-                    Some('\\') => f.write_str("\\\\")?,
-                    Some('\n') => f.write_str("\\n")?,
-                    Some('\r') => f.write_str("\\r")?,
-                    Some('\t') => f.write_str("\\t")?,
-                    Some(char) => write!(f, "\\u{:04x}", u32::from(char))?,
-                    None => {}
-                }
-                rest = chars.as_str();
-            }
-            f.write_str(rest)?;
+            self.write_escaped(out)?;
         }
-        f.write_str("\"")
+        out.write_str("\"")
+    }
+
+    #[cold]
+    fn write_escaped(self, out: &mut impl fmt::Write) -> fmt::Result {
+        let mut rest = self.text;
+        loop {
+            let (before, behind) = rest.split_at_checked(plain(rest.as_bytes())).unwrap_or((rest, ""));
+            out.write_str(before)?;
+            let mut chars = behind.chars();
+            match chars.next() {
+                Some('"') => out.write_str("\\\"")?,
+                Some('\\') => out.write_str("\\\\")?,
+                Some('\n') => out.write_str("\\n")?,
+                Some('\r') => out.write_str("\\r")?,
+                Some('\t') => out.write_str("\\t")?,
+                Some(char) => write!(out, "\\u{:04x}", u32::from(char))?,
+                None => return Ok(()),
+            }
+            rest = chars.as_str();
+        }
     }
 }
 
@@ -375,12 +423,24 @@ impl From<u32> for Id<'_> {
     }
 }
 
+impl Id<'_> {
+    /// As it is written in JSON.
+    #[inline]
+    pub(super) fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
+        match self {
+            Id::Number(number) => {
+                out.write_str("\"")?;
+                decimal(out, number.into())?;
+                out.write_str("\"")
+            }
+            Id::Raw(raw) => out.write_str(raw.as_str()),
+        }
+    }
+}
+
 impl fmt::Display for Id<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Id::Number(number) => write!(f, "\"{number}\""),
-            Id::Raw(raw) => raw.fmt(f),
-        }
+        self.write(f)
     }
 }
 

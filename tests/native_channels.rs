@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test may be blunt")]
 
 use core::num::NonZeroU32;
+use core::time::Duration;
 
 use crate::harness::Script;
+use crate::harness::far::bytes;
 use everlink::channels::{RefusedReason, State, SubscriptionId};
 use everlink::dialogue::{Content, Refused};
-use everlink::link::Input;
-use everlink::outbox::{Kind, Policy};
+use everlink::link::{Event, Input, Link};
+use everlink::outbox::{Kind, Outcome, Policy, Settlement};
 use everlink::wire::native::{Channel, Envelope};
 
 fn talking(change: impl FnOnce(&mut everlink::link::Config)) -> Script {
@@ -278,4 +280,23 @@ fn what_the_system_says_needs_no_subscription_and_nothing_else_comes_without_one
     assert_eq!(script.told.len(), 1, "{:?}", script.told);
     assert!(script.told[0].contains("\"system\""), "{:?}", script.told);
     assert_eq!(script.link.strays(), 1);
+}
+
+/// Until the socket is closed, what is in flight still counts, orders as well as messages.
+#[test]
+fn a_link_that_was_stopped_counts_on_until_its_socket_is_closed() {
+    let mut script = talking(|_| {});
+    script.far().acks = false;
+    subscribe(&mut script, "weather");
+    let id = script.send("behind the order");
+    script.input(Input::Stop { linger: Duration::ZERO });
+    let mut state = Vec::new();
+    script.link.store(script.now, |part| state.extend_from_slice(part));
+    let again = Link::<Vec<u8>>::restore(script.link.config().clone(), 9, &state, script.now, Duration::ZERO);
+    assert_eq!(again.map(|link| link.report(script.now).queue.messages).ok(), Some(2));
+    for (received, settled) in [(1, &[][..]), (2, &[Settlement { id, outcome: Outcome::Acknowledged }])] {
+        let ack = bytes(&[Envelope::Ack { received }]);
+        script.event(1, Event::Frame { kind: Kind::Binary, data: &ack });
+        assert_eq!(script.settled, settled, "the order has arrived, then the message");
+    }
 }

@@ -130,6 +130,13 @@ impl<P> Tables<P> {
     }
 }
 
+/// Whether it means nothing in another session, by its tag.
+fn is_of_one_session(own: u8) -> bool {
+    [tag::RESPONSE, tag::ERROR, tag::SUBSCRIBE, tag::UNSUBSCRIBE, tag::CONFIRMATION]
+        .map(tag::own)
+        .contains(&own)
+}
+
 impl<P> Dialogue<P> {
     #[cfg(feature = "alloc")]
     pub(crate) fn new() -> Dialogue<P>
@@ -303,6 +310,12 @@ impl<P> Dialogue<P> {
 
     /// The session is gone. What was to be said in it and means nothing in another one is taken back.
     pub(crate) fn lost<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>) {
+        self.forget(post);
+        post.outbox.recall_flight(post.arena, is_of_one_session);
+        post.outbox.recall_queued(post.arena, is_of_one_session);
+    }
+
+    fn forget<S: Slots<P>>(&mut self, post: &Post<'_, P, S>) {
         #[cfg(feature = "alloc")]
         self.tables.foreign.lost();
         self.tables.begun = false;
@@ -317,20 +330,17 @@ impl<P> Dialogue<P> {
         if let Some(channels) = channels {
             channels.lost(|_| ());
         }
-        post.outbox.recall(post.arena, |own| {
-            [tag::RESPONSE, tag::ERROR, tag::SUBSCRIBE, tag::UNSUBSCRIBE, tag::CONFIRMATION]
-                .map(tag::own)
-                .contains(&own)
-        });
     }
 
-    /// The application has stopped the link, and with it the session.
+    /// The application has stopped the link, and with it the session: for the dialogue at once, while what is in flight still counts
+    /// until the socket is closed.
     pub(crate) fn stop<S: Slots<P>>(&mut self, post: &mut Post<'_, P, S>) {
         self.tables.stopped = true;
         if let Some(requests) = &mut self.tables.requests {
             requests.stop();
         }
-        self.lost(post);
+        self.forget(post);
+        post.outbox.recall_queued(post.arena, is_of_one_session);
     }
 
     /// The session goes on, or another one has begun.

@@ -358,29 +358,43 @@ impl Outbox {
         }
     }
 
-    /// Takes all of a machine's own messages back that have such a tag, wherever they are, without a report.
-    pub(crate) fn recall<P, S: Slots<P>>(&mut self, arena: &mut Arena<P, S>, is_meant: impl Fn(u8) -> bool) {
-        let meant = |arena: &Arena<P, S>, index| {
-            arena.slot(index).is_some_and(|slot| message::is_own(slot.tag) && is_meant(slot.tag))
-        };
+    /// Takes a machine's own messages that have such a tag back from those in flight, without a report. What counts them must have
+    /// begun anew, or be about to.
+    pub(crate) fn recall_flight<P, S: Slots<P>>(
+        &mut self,
+        arena: &mut Arena<P, S>,
+        is_meant: impl Fn(u8) -> bool,
+    ) {
         let mut next = self.flight.head(arena);
         for _ in 0..self.in_flight.messages {
             let Some(index) = next else { break };
             next = self.flight.after(arena, index);
-            if meant(arena, index) && self.land(arena, index) {
+            if Outbox::is_meant(arena, index, &is_meant) && self.land(arena, index) {
                 self.reclaim(arena, index);
             }
         }
+    }
+
+    /// The same for those that are queued, at any time.
+    pub(crate) fn recall_queued<P, S: Slots<P>>(
+        &mut self,
+        arena: &mut Arena<P, S>,
+        is_meant: impl Fn(u8) -> bool,
+    ) {
         for priority in Priority::ALL {
             let mut next = self.lanes.of(priority).queue.head(arena);
             for _ in 0..self.lanes.of(priority).queued.messages {
                 let Some(index) = next else { break };
                 next = self.lanes.of(priority).queue.after(arena, index);
-                if meant(arena, index) && self.leave(arena, index) {
+                if Outbox::is_meant(arena, index, &is_meant) && self.leave(arena, index) {
                     self.reclaim(arena, index);
                 }
             }
         }
+    }
+
+    fn is_meant<P, S: Slots<P>>(arena: &Arena<P, S>, index: u32, is_meant: impl Fn(u8) -> bool) -> bool {
+        arena.slot(index).is_some_and(|slot| message::is_own(slot.tag) && is_meant(slot.tag))
     }
 
     /// How a message ended whose end is still to be reported; `None` if it has not ended, or that was reported.

@@ -15,15 +15,15 @@ use serde_json::value::RawValue;
 
 use crate::measure::{Contender, interleaved, print_beside};
 
+/// An event or a command.
 #[derive(Deserialize, Serialize)]
-struct Event<'a> {
+struct Request<'a, P> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     #[serde(borrow, rename = "type")]
     kind: Cow<'a, str>,
     timestamp: u64,
-    #[serde(borrow)]
-    payload: EventPayload<'a>,
+    payload: P,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -32,17 +32,6 @@ struct EventPayload<'a> {
     event: Cow<'a, str>,
     #[serde(borrow)]
     data: &'a RawValue,
-}
-
-#[derive(Deserialize, Serialize)]
-struct Command<'a> {
-    #[serde(borrow)]
-    id: Cow<'a, str>,
-    #[serde(borrow, rename = "type")]
-    kind: Cow<'a, str>,
-    timestamp: u64,
-    #[serde(borrow)]
-    payload: CommandPayload<'a>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -174,13 +163,13 @@ fn samples<'a>(data: &'a str) -> Vec<Sample<'a>> {
     let raw = || Raw::new(data).expect("it is JSON");
     let lent = || serde_json::from_str::<&RawValue>(data).expect("it is JSON");
     let timestamp = 1_700_000_000_000;
-    let event = Event {
+    let event = Request {
         id: "17".into(),
         kind: "event".into(),
         timestamp,
         payload: EventPayload { event: "stroke".into(), data: lent() },
     };
-    let command = Command {
+    let command = Request {
         id: "18".into(),
         kind: "command".into(),
         timestamp,
@@ -206,7 +195,7 @@ fn samples<'a>(data: &'a str) -> Vec<Sample<'a>> {
         String::from_utf8(text).expect("it is text")
     };
     macro_rules! sample {
-        ($name:literal, $type:ident, $value:expr, $message:expr, |$read:ident| $told:expr) => {{
+        ($name:literal, $type:ty, $value:expr, $message:expr, |$read:ident| $told:expr) => {{
             let value = $value;
             let writes = move |out: &mut Vec<u8>| serde_json::to_writer(out, &value).expect("there is room");
             Sample {
@@ -214,7 +203,7 @@ fn samples<'a>(data: &'a str) -> Vec<Sample<'a>> {
                 text: write(&writes),
                 message: $message,
                 by_struct: |frame| {
-                    let $read: $type<'_> = serde_json::from_slice(frame).expect("it is one");
+                    let $read: $type = serde_json::from_slice(frame).expect("it is one");
                     $told
                 },
                 struct_writes: Box::new(writes),
@@ -224,14 +213,14 @@ fn samples<'a>(data: &'a str) -> Vec<Sample<'a>> {
     vec![
         sample!(
             "event",
-            Event,
+            Request<'_, EventPayload<'_>>,
             event,
             Message::Request { form: Form::Event, id: 17.into(), timestamp, payload: named("stroke") },
             |it| it.id.len() + it.timestamp as usize + it.payload.event.len() + it.payload.data.get().len()
         ),
         sample!(
             "command",
-            Command,
+            Request<'_, CommandPayload<'_>>,
             command,
             Message::Request { form: Form::Command, id: 18.into(), timestamp, payload: named("draw") },
             |it| it.id.len()
@@ -241,21 +230,21 @@ fn samples<'a>(data: &'a str) -> Vec<Sample<'a>> {
         ),
         sample!(
             "response",
-            Response,
+            Response<'_>,
             response,
             Message::Response { id: 21.into(), timestamp, request: 18.into(), payload: Some(raw()) },
             |it| it.id.len() + it.request.len() + it.timestamp as usize + it.payload.get().len()
         ),
         sample!(
             "publish",
-            Publish,
+            Publish<'_>,
             publish,
             Message::Publish { channel: "drawing/7".into(), data: raw() },
             |it| it.channel.len() + it.data.get().len()
         ),
         sample!(
             "subscribe_confirm",
-            Confirm,
+            Confirm<'_>,
             confirm,
             Message::Confirmation { channel: "drawing/7".into() },
             |it| it.data.channel.len()

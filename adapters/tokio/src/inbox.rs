@@ -6,7 +6,7 @@ use std::task::Waker;
 use everlink::outbox::Kind;
 
 use crate::blocks::Blocks;
-use crate::client::Received;
+use crate::messages::Received;
 
 /// A queue behind the lock of its connection. What one frame brings may pass its bound; then the writer waits.
 #[derive(Debug)]

@@ -53,11 +53,12 @@ pub fn names() -> PossibleValuesParser {
     PossibleValuesParser::new(names)
 }
 
-/// The figure of this name, or else those whose name contains `only`; false if there is none.
+/// The figures whose name contains `only`, or ends with it if it says how many connections (one would be in a hundred); false if there is
+/// none.
 pub fn run(only: &str, selection: &Selection) -> bool {
     let mut any = false;
-    let is_one = only.ends_with("_1") || only.ends_with("_100");
-    let wanted = |name: &str| if is_one { name.ends_with(only) } else { name.contains(only) };
+    let is_whole = only.ends_with("_1") || only.ends_with("_100");
+    let wanted = |name: &str| if is_whole { name.ends_with(only) } else { name.contains(only) };
     let other_end = Thread::new("other end");
     for (kind, burst) in [("ping_pong", 1), ("burst", 64)] {
         for (size_name, size) in [("64B", 64), ("16KiB", 16 << 10)] {

@@ -3,25 +3,46 @@
 use bytes::{Bytes, BytesMut};
 
 /// Copies what came in. Small pieces lie side by side in blocks, for one allocation each would cost more than all else that is done with
-/// them. Whoever keeps one keeps its block.
+/// them; whoever keeps one keeps its block. The memory of the last large piece is used again if nobody has it any more: an
+/// allocator may give back so much to the system at once, and each of its pages then costs a fault.
 #[derive(Debug, Default)]
-pub(crate) struct Blocks(BytesMut);
+pub(crate) struct Blocks {
+    small: BytesMut,
+    large: BytesMut,
+}
 
 impl Blocks {
     const BLOCK: usize = 4 << 10;
     const SMALL: usize = Blocks::BLOCK / 8;
+    /// What a connection may keep for the next large piece.
+    const LARGE: usize = 64 << 10;
+    /// So many times its size a piece may occupy.
+    const WASTE: usize = 4;
 
     // Where it is inlined, what it gives is made where it is to be.
     #[inline(always)]
     #[allow(clippy::inline_always, reason = "measured")]
     pub(crate) fn copy(&mut self, data: &[u8]) -> Bytes {
-        let Blocks(block) = self;
         if data.len() > Blocks::SMALL {
-            return Bytes::copy_from_slice(data);
+            return self.copy_large(data);
         }
+        let block = &mut self.small;
         // From its beginning again, if nobody has any of it: that is in the processor's cache.
         if !block.try_reclaim(Blocks::BLOCK) && block.capacity() < data.len() {
             block.reserve(Blocks::BLOCK);
+        }
+        block.extend_from_slice(data);
+        block.split().freeze()
+    }
+
+    #[inline(never)]
+    fn copy_large(&mut self, data: &[u8]) -> Bytes {
+        if data.len() > Blocks::LARGE {
+            return Bytes::copy_from_slice(data);
+        }
+        let block = &mut self.large;
+        if !block.try_reclaim(data.len()) || block.capacity() / Blocks::WASTE > data.len() {
+            *block = BytesMut::with_capacity(data.len());
         }
         block.extend_from_slice(data);
         block.split().freeze()
@@ -30,11 +51,13 @@ impl Blocks {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
     fn small_pieces_share_blocks_that_are_used_again() {
-        let (mut blocks, mut places) = (Blocks::default(), std::collections::HashSet::new());
+        let (mut blocks, mut places) = (Blocks::default(), HashSet::new());
         for number in 0..10_000_u32 {
             let copy = blocks.copy(&number.to_be_bytes());
             assert_eq!(*copy, number.to_be_bytes());
@@ -44,9 +67,27 @@ mod tests {
     }
 
     #[test]
+    fn a_large_piece_lies_where_the_last_one_was_if_nobody_keeps_that() {
+        let mut blocks = Blocks::default();
+        let places: HashSet<usize> =
+            (0..100_u8).map(|fill| blocks.copy(&[fill; 16 << 10]).as_ptr() as usize).collect();
+        assert_eq!(places.len(), 1);
+    }
+
+    #[test]
+    fn who_keeps_a_piece_keeps_at_most_so_many_times_its_size() {
+        let mut blocks = Blocks::default();
+        for size in [Blocks::LARGE, Blocks::SMALL + 1, Blocks::LARGE, Blocks::LARGE / Blocks::WASTE] {
+            let piece = blocks.copy(&vec![0; size]);
+            let occupied = piece.len() + blocks.large.capacity();
+            assert!((size..=size * Blocks::WASTE).contains(&occupied), "{occupied} for {size}");
+        }
+    }
+
+    #[test]
     fn what_is_kept_stays_as_it_is() {
         let mut blocks = Blocks::default();
-        let pieces: Vec<Vec<u8>> = (0..2000_usize).map(|at| vec![at as u8; at % 700]).collect();
+        let pieces: Vec<Vec<u8>> = (0..2000_usize).map(|at| vec![at as u8; at * 37 % 3000]).collect();
         let copies: Vec<Bytes> = pieces.iter().map(|piece| blocks.copy(piece)).collect();
         assert!(copies == pieces);
     }

@@ -1,7 +1,7 @@
 //! Echoes over TCP on this machine: what a message costs one end, in the program and in the kernel, with WebSockets of others beside
 //! it.
 //!
-//! Each contender is on a thread of its own, and its CPU time is what is measured. The other end is the same for all: servers
+//! Each contender is on a thread of its own, and its CPU time is what is measured, all on one processor. The other end is the same for all: servers
 //! are asked by a [client](load::Client) that only writes and reads bytes, clients are answered by a [server](load::mirror). Contenders take
 //! turns, and a figure is the least of all rounds: what other programs do can only add to it.
 
@@ -59,7 +59,7 @@ pub fn run(only: &str, selection: &Selection) -> bool {
     let mut any = false;
     let is_whole = only.ends_with("_1") || only.ends_with("_100");
     let wanted = |name: &str| if is_whole { name.ends_with(only) } else { name.contains(only) };
-    let other_end = Thread::new("other end");
+    let other_end = Thread::pinned("other end");
     for (kind, burst) in [("ping_pong", 1), ("burst", 64)] {
         for (size_name, size) in [("64B", 64), ("16KiB", 16 << 10)] {
             for connections in [1, 100] {
@@ -89,7 +89,7 @@ fn listen(thread: &Thread) -> (TcpListener, SocketAddr) {
 
 fn servers(other_end: &Thread, traffic: Traffic, selection: &Selection) -> Vec<Contender> {
     let contender = |(name, serve): (&'static str, fn(TcpListener) -> _)| {
-        let thread = Thread::new(name);
+        let thread = Thread::pinned(name);
         let (listener, addr) = listen(&thread);
         thread.spawn(serve(listener));
         let work = |_| {
@@ -115,7 +115,7 @@ fn clients(other_end: &Thread, traffic: Traffic, selection: &Selection) -> Vec<C
     let (listener, addr) = listen(other_end);
     other_end.spawn(load::mirror(listener, traffic));
     let contender = |(name, work): (&'static str, fn(SocketAddr, Traffic, clients::Work) -> _)| {
-        let thread = Thread::new(name);
+        let thread = Thread::pinned(name);
         let work = |_| {
             let (asks, asked) = mpsc::unbounded_channel();
             let (sender, done) = std::sync::mpsc::channel();

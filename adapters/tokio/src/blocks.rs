@@ -67,6 +67,14 @@ mod tests {
     }
 
     #[test]
+    fn small_pieces_lie_side_by_side_while_they_are_kept() {
+        let mut blocks = Blocks::default();
+        let kept: Vec<Bytes> = (0..400).map(|_| blocks.copy(&[0; 100])).collect();
+        let apart = kept.windows(2).filter(|pair| pair[0].as_ptr_range().end != pair[1].as_ptr()).count();
+        assert!(apart <= kept.len() * 100 / (Blocks::BLOCK - 100), "{apart}");
+    }
+
+    #[test]
     fn a_large_piece_lies_where_the_last_one_was_if_nobody_keeps_that() {
         let mut blocks = Blocks::default();
         let places: HashSet<usize> =

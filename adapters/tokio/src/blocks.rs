@@ -8,7 +8,8 @@ use bytes::{Bytes, BytesMut};
 #[derive(Debug, Default)]
 pub(crate) struct Blocks {
     small: BytesMut,
-    large: BytesMut,
+    /// The last large piece.
+    large: Bytes,
 }
 
 impl Blocks {
@@ -40,12 +41,15 @@ impl Blocks {
         if data.len() > Blocks::LARGE {
             return Bytes::copy_from_slice(data);
         }
-        let block = &mut self.large;
-        if !block.try_reclaim(data.len()) || block.capacity() / Blocks::WASTE > data.len() {
-            *block = BytesMut::with_capacity(data.len());
-        }
+        let fits = data.len()..=data.len() * Blocks::WASTE;
+        let last = std::mem::take(&mut self.large).try_into_mut().ok();
+        let mut block = last
+            .filter(|block| fits.contains(&block.capacity()))
+            .unwrap_or_else(|| BytesMut::with_capacity(data.len()));
+        block.clear();
         block.extend_from_slice(data);
-        block.split().freeze()
+        self.large = block.freeze();
+        self.large.clone()
     }
 }
 
@@ -85,10 +89,16 @@ mod tests {
     #[test]
     fn who_keeps_a_piece_keeps_at_most_so_many_times_its_size() {
         let mut blocks = Blocks::default();
-        for size in [Blocks::LARGE, Blocks::SMALL + 1, Blocks::LARGE, Blocks::LARGE / Blocks::WASTE] {
-            let piece = blocks.copy(&vec![0; size]);
-            let occupied = piece.len() + blocks.large.capacity();
-            assert!((size..=size * Blocks::WASTE).contains(&occupied), "{occupied} for {size}");
+        let quarter = Blocks::LARGE / Blocks::WASTE;
+        for size in [Blocks::LARGE, Blocks::SMALL + 1, Blocks::LARGE, quarter, quarter, quarter - 1, 600] {
+            blocks.copy(&vec![0; size]);
+            let piece = std::mem::take(&mut blocks.large).try_into_mut().expect("nobody else has it");
+            assert!(
+                (size..=size * Blocks::WASTE).contains(&piece.capacity()),
+                "{} for {size}",
+                piece.capacity()
+            );
+            blocks.large = piece.freeze();
         }
     }
 

@@ -96,7 +96,8 @@ impl futures_util::Stream for Messages {
 pub struct Received {
     /// Text or binary.
     pub kind: Kind,
-    /// Its payload. Small ones share memory in blocks of 4 KiB: what is to be kept for long is better copied.
+    /// Its payload. Small ones share memory in blocks of 4 KiB, and larger ones, up to 64 KiB, may occupy four times their size: what is
+    /// to be kept for long is better copied.
     pub data: Bytes,
     /// On the native wire: its number in the session, from 1; what counts there besides messages has numbers, too. 0 elsewhere.
     pub number: u64,

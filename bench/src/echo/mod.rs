@@ -1,8 +1,8 @@
 //! Echoes over TCP on this machine: what a message costs one end, in the program and in the kernel, with WebSockets of others beside
 //! it.
 //!
-//! Each contender is on a thread of its own, and its CPU time is what is measured, all on one processor. The other end is the same for all: servers
-//! are asked by a [client](load::Client) that only writes and reads bytes, clients are answered by a [server](load::mirror). Contenders take
+//! Each contender is on a thread of its own, and its CPU time is what is measured; all threads are on one processor. The other end
+//! is the same for all: servers are asked by a [client](load::Client) that only writes and reads bytes, clients are answered by a [server](load::mirror). Contenders take
 //! turns, and a figure is the least of all rounds: what other programs do can only add to it.
 
 mod clients;
